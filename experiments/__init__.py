@@ -1,0 +1,1 @@
+"""Experiments: one declarative specification a file, run by one engine."""

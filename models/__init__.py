@@ -1,0 +1,1 @@
+"""What is assumed: data, bases, energies, likelihoods and priors, in pure JAX."""

@@ -1,0 +1,19 @@
+"""JAX on the CPU, figures without a screen, and every shape in a signature checked."""
+
+import os
+import sys
+
+# Before the first import of either library; a setting of one's own stays.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+from hypothesis import settings  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+if "bayesjko" in sys.modules:
+    raise RuntimeError("bayesjko was imported before its shapes could be checked.")
+install_import_hook("bayesjko", "beartype.beartype")
+
+# The same examples in every run; no deadline, since the first of them pays for a compilation.
+settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("house")
