@@ -1,0 +1,340 @@
+"""Populations whose energy is known: simulated snapshots to test inference against.
+
+From Python, `simulate(...)`; from a shell, `python -m bayesjko.simulate --out snaps.nc`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jaxtyping import Array, Float, Int, Key
+
+from bayesjko.command import run_command, write_atomically
+from bayesjko.models.data import SnapshotError, Snapshots
+from bayesjko.models.precision import double
+from bayesjko.potentials import CHAINED, POTENTIALS
+from bayesjko.readers import WRITERS, write_snapshots
+
+__all__ = ["main", "simulate", "true_drift", "true_potential"]
+
+BOX = 4.0  # half the side of the cube of the uniform start, the benchmark's
+ESCAPED = 1e6  # a coordinate beyond this has left for infinity
+CHUNK = 2**21  # numbers held at once for the pairs of an interaction: 16 MB an array
+
+
+STARTS: Mapping[str, Callable[[Key[Array, ""], tuple[int, int]], Float[Array, "n d"]]] = {
+    "uniform": partial(jax.random.uniform, dtype=jnp.float64, minval=-BOX, maxval=BOX),
+    "normal": partial(jax.random.normal, dtype=jnp.float64),
+}
+
+
+def simulate(
+    potential: str = "styblinski_tang",
+    interaction: str = "none",
+    beta: float = 0.1,
+    *,
+    particles: int = 1000,
+    snapshots: int = 6,
+    tau: float = 0.01,
+    times: Sequence[float] | None = None,
+    substeps: int = 20,
+    paired: bool = False,
+    dimension: int = 2,
+    start: str = "uniform",
+    interaction_scale: float = 1.0,
+    seed: int = 0,
+) -> Snapshots:
+    """Snapshots of dX = −[∇V + ∇W∗ρ](X) dt + √(2β) dB by Euler–Maruyama, with their truth.
+
+    W∗ρ is the mean over the simulated population, each particle's self included, of W(x − x′)
+    as its formula stands, as in the benchmark; the energy ½∬W dρdρ′ itself knows only W's even
+    part, so an interaction that is not even pushes the population's mean as well.
+
+    Args:
+        potential: V, a name of `POTENTIALS` or `none`.
+        interaction: W, a name of `POTENTIALS` or `none`.
+        beta: β, the strength of the internal energy, hence of the noise.
+        particles: how many in each snapshot.
+        snapshots: how many, τ apart from time 0, where `times` are not given.
+        tau: τ, the time between two snapshots, where `times` are not given.
+        times: when to look, increasing; the population starts at the first.
+        substeps: Euler–Maruyama steps in the shortest interval; longer ones take as many as
+            keep their step no longer. One substep and β = 0 is the benchmark's x − τ∇V(x).
+        paired: follow the same particles; else every snapshot is a fresh population, simulated
+            from the start: what destructive measurement gives.
+        dimension: number of coordinates.
+        start: the first population, `uniform` on [−4, 4]^d as in the benchmark or `normal` N(0, I).
+        interaction_scale: a factor on W.
+        seed: of the start and the noise; the same seed gives the same snapshots.
+
+    Returns:
+        Snapshots whose `truth` rebuilds the drift (`true_drift`).
+
+    Raises:
+        SnapshotError: an argument is out of its range, or particles escape to infinity.
+    """
+    with np.errstate(invalid="ignore"):  # an infinite tau is told below
+        when = np.ravel(tau * np.arange(snapshots) if times is None else times).astype(np.float64)
+    truth: dict[str, Any] = {
+        "potential": potential,
+        "interaction": interaction,
+        "interaction_scale": float(interaction_scale),
+        "beta": float(beta),
+        "particles": int(particles),
+        "dimension": int(dimension),
+        "times": when.tolist(),
+        "start": start,
+        "paired": bool(paired),
+        "seed": int(seed),
+        "scheme": "euler-maruyama",
+    }
+    _check(truth, substeps)
+    steps, lengths = _grid(when, substeps)
+    with double():
+        keys = [jax.random.fold_in(jax.random.key(seed), k) for k in range(len(when))]
+        if paired:
+            clouds = list(_follow(truth, keys[0], steps, lengths))
+        else:
+            clouds = [
+                list(_follow(truth, key, steps[:k], lengths[:k]))[-1] for k, key in enumerate(keys)
+            ]
+    _check_escape(clouds, truth)
+    note = (
+        f"Simulated: potential {potential}, interaction {interaction}, beta {beta:g}, "
+        f"{'paired' if paired else 'unpaired'}, step {lengths.max():g}, seed {seed}."
+    )
+    truth |= {"substeps": steps.tolist(), "dt": lengths.tolist()}
+    return Snapshots(when, tuple(clouds), notes=(note,), paired=paired, truth=truth)
+
+
+def true_potential(
+    truth: Mapping[str, Any], x: Float[np.ndarray, "n d"]
+) -> Float[np.ndarray, " n"]:
+    """V of a simulation at points, both in the units it was made in."""
+    if truth["potential"] == "none":
+        return np.zeros(len(x))
+    with double():
+        points = jnp.asarray(x, dtype=jnp.float64)
+        return np.asarray(jax.vmap(POTENTIALS[truth["potential"]])(points))
+
+
+def true_drift(
+    truth: Mapping[str, Any],
+    x: Float[np.ndarray, "n d"],
+    cloud: Float[np.ndarray, "m d"] | None = None,
+) -> Float[np.ndarray, "n d"]:
+    """The drift −∇V − ∇W∗ρ of a simulation at points, in the units it was made in.
+
+    Args:
+        truth: what `simulate` left in the snapshots.
+        x: where.
+        cloud: the population ρ; needed where the truth has an interaction.
+
+    Raises:
+        SnapshotError: the truth has an interaction and no population was given.
+    """
+    if cloud is None and truth["interaction"] != "none":
+        raise SnapshotError(
+            f"The true drift has an interaction ({truth['interaction']}), so it depends on the "
+            "population; give the cloud it acts from."
+        )
+    with double():
+        points = jnp.asarray(x, dtype=jnp.float64)
+        return np.asarray(
+            _drift(
+                points,
+                points if cloud is None else jnp.asarray(cloud, dtype=jnp.float64),
+                truth.get("interaction_scale", 1.0),
+                potential=truth["potential"],
+                interaction=truth["interaction"],
+            )
+        )
+
+
+PAIRING = tyro.conf.create_mutex_group(required=False)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Simulate snapshots of a population whose energy is known."""
+
+    out: Path
+    """Where to: .nc and .zarr keep the truth, .npz, .csv and .parquet the particles only."""
+    potential: str = "styblinski_tang"
+    """V: a name (a wrong one lists them) or none."""
+    interaction: str = "none"
+    """W: a name as for the potential, or none."""
+    beta: float = 0.1
+    """Strength of the internal energy: the noise is √(2 beta) dB."""
+    particles: int = 1000
+    """How many in each snapshot."""
+    snapshots: int = 6
+    """How many, tau apart from time 0."""
+    tau: float = 0.01
+    """Time between two snapshots."""
+    times: tuple[float, ...] | None = None
+    """When to look, instead of snapshots and tau."""
+    substeps: int = 20
+    """Euler–Maruyama steps in the shortest interval."""
+    paired: Annotated[bool, PAIRING, tyro.conf.FlagCreatePairsOff] = False
+    """Follow the same particles."""
+    unpaired: Annotated[bool, PAIRING, tyro.conf.FlagCreatePairsOff] = False
+    """A fresh population for every snapshot, as real data have: the default."""
+    dimension: int = 2
+    """Number of features."""
+    start: Literal["uniform", "normal"] = "uniform"
+    """The first population: uniform on [−4, 4] in each feature, or standard normal."""
+    interaction_scale: float = 1.0
+    """A factor on W."""
+    seed: int = 0
+    """The same seed gives the same file."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m bayesjko.simulate`; returns the exit code."""
+    return run_command("python -m bayesjko.simulate", Simulation, _run, arguments)
+
+
+def _run(options: Simulation) -> None:
+    settings = dict(vars(options))
+    out: Path = settings.pop("out")
+    settings.pop("unpaired")  # what not being paired means
+    ending = out.suffix.lower()
+    if ending not in WRITERS:
+        raise SnapshotError(
+            f"Cannot write '{out}': its ending must be one of {', '.join(WRITERS)}."
+        )
+    with write_atomically(out) as fresh:  # a place that cannot be written fails before the work
+        found = simulate(**settings)
+        write_snapshots(found, fresh)
+    print(*found.notes, f"Written to {out}.")
+    if ending not in (".nc", ".zarr"):
+        print(f"A {ending} file keeps the particles and not the truth; .nc and .zarr keep both.")
+
+
+@partial(jax.jit, static_argnames=("potential", "interaction"))
+def _drift(
+    x: Float[Array, "n d"],
+    cloud: Float[Array, "m d"],
+    scale: float | Float[Array, ""],
+    *,
+    potential: str,
+    interaction: str,
+) -> Float[Array, "n d"]:
+    drift = jnp.zeros_like(x)
+    if potential != "none":
+        drift = drift - jax.vmap(jax.grad(POTENTIALS[potential]))(x)
+    if interaction != "none":
+        gradient = jax.vmap(jax.grad(POTENTIALS[interaction]))
+        rows = max(1, min(len(x), CHUNK // cloud.size))
+        drift = drift - scale * jax.lax.map(
+            lambda point: jnp.mean(gradient(point - cloud), axis=0), x, batch_size=rows
+        )
+    return drift
+
+
+@partial(jax.jit, static_argnames=("potential", "interaction"))
+def _advance(
+    cloud: Float[Array, "n d"],
+    key: Key[Array, ""],
+    steps: int | Int[Array, ""],
+    dt: float | Float[Array, ""],
+    beta: float | Float[Array, ""],
+    scale: float | Float[Array, ""],
+    *,
+    potential: str,
+    interaction: str,
+) -> Float[Array, "n d"]:
+    # The number of steps is data, not shape: one compilation serves every interval.
+    def step(i: Int[Array, ""], x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        noise = jax.random.normal(jax.random.fold_in(key, i), x.shape, x.dtype)
+        drift = _drift(x, x, scale, potential=potential, interaction=interaction)
+        return x + dt * drift + jnp.sqrt(2.0 * beta * dt) * noise
+
+    return jax.lax.fori_loop(0, steps, step, cloud)
+
+
+def _follow(
+    truth: Mapping[str, Any],
+    key: Key[Array, ""],
+    steps: Int[np.ndarray, " k"],
+    lengths: Float[np.ndarray, " k"],
+) -> Iterator[Float[np.ndarray, "n d"]]:
+    """One population at its start and after each interval of so many steps of such length."""
+    start_key, noise_key = jax.random.split(key)
+    cloud = STARTS[truth["start"]](start_key, (truth["particles"], truth["dimension"]))
+    yield np.asarray(cloud)
+    for k, (count, dt) in enumerate(zip(steps, lengths, strict=True)):
+        cloud = _advance(
+            cloud,
+            jax.random.fold_in(noise_key, k),
+            count,
+            dt,
+            truth["beta"],
+            truth["interaction_scale"],
+            potential=truth["potential"],
+            interaction=truth["interaction"],
+        )
+        yield np.asarray(cloud)
+
+
+def _grid(
+    times: Float[np.ndarray, " T"], substeps: int
+) -> tuple[Int[np.ndarray, " T-1"], Float[np.ndarray, " T-1"]]:
+    """How many steps each interval takes, and how long they are."""
+    durations = np.diff(times)
+    # The slack keeps intervals that are equal but for rounding equal in steps.
+    steps = np.ceil(durations / (durations.min() / substeps) - 1e-6).astype(np.int64)
+    return steps, durations / steps
+
+
+def _check(truth: Mapping[str, Any], substeps: int) -> None:
+    for role in ("potential", "interaction"):
+        name = truth[role]
+        if name != "none" and name not in POTENTIALS:
+            raise SnapshotError(
+                f"There is no {role} {name!r}; choose one of {', '.join((*POTENTIALS, 'none'))}."
+            )
+        if name in CHAINED and truth["dimension"] < 2:
+            raise SnapshotError(
+                f"The {role} {name} needs a dimension of at least 2; choose another."
+            )
+    if truth["start"] not in STARTS:
+        raise SnapshotError(f"There is no start {truth['start']!r}; choose {' or '.join(STARTS)}.")
+    least = {"particles": 2, "dimension": 1, "beta": 0, "seed": 0, "substeps": 1}
+    for name, low in least.items():
+        value = {**truth, "substeps": substeps}[name]
+        if not low <= value < np.inf:
+            raise SnapshotError(f"{name} is {value}; it must be finite and at least {low}.")
+    if not np.isfinite(truth["interaction_scale"]):
+        raise SnapshotError("interaction_scale is not a finite number; give one.")
+    times = np.array(truth["times"])
+    if len(times) < 2 or not np.all(np.isfinite(times)) or not np.all(np.diff(times) > 0):
+        raise SnapshotError(
+            f"The times {times.tolist()} are not at least two, finite and increasing; give others "
+            "(or 2 snapshots or more and a tau above 0)."
+        )
+
+
+def _check_escape(clouds: Sequence[Float[np.ndarray, "n d"]], truth: Mapping[str, Any]) -> None:
+    for t, cloud in zip(truth["times"], clouds, strict=True):
+        escaped = int(np.sum(~np.all(np.abs(cloud) < ESCAPED, axis=1)))  # NaN escapes too
+        if escaped:
+            raise SnapshotError(
+                f"{escaped} of {len(cloud)} particles escape to infinity by time {t:g} under "
+                f"potential {truth['potential']} and interaction {truth['interaction']}; shorten "
+                "tau, or take more substeps if the energy is bounded below."
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
