@@ -1,1 +1,1 @@
-"""How it is conditioned on data: couplings, statistics and posteriors, one method a file."""
+"""Inference: how an energy is conditioned on snapshots."""

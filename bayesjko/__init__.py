@@ -1,0 +1,29 @@
+"""Bayesian inference of the energy that drives a population, learned from snapshots."""
+
+from bayesjko.demos import demo
+from bayesjko.evaluate import evaluate
+from bayesjko.fit import fit
+from bayesjko.forecast import Forecast, forecast
+from bayesjko.models.data import Snapshots
+from bayesjko.models.errors import InputError, SnapshotError
+from bayesjko.readers import read_snapshots, write_snapshots
+from bayesjko.result import Result, load_result
+from bayesjko.settings import FitSettings
+from bayesjko.simulate import simulate
+
+__all__ = [
+    "FitSettings",
+    "Forecast",
+    "InputError",
+    "Result",
+    "SnapshotError",
+    "Snapshots",
+    "demo",
+    "evaluate",
+    "fit",
+    "forecast",
+    "load_result",
+    "read_snapshots",
+    "simulate",
+    "write_snapshots",
+]

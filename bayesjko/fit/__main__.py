@@ -1,0 +1,108 @@
+"""Command line of `python -m bayesjko.fit`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from bayesjko.command import run_command, write_atomically
+from bayesjko.demos import demo
+from bayesjko.fit import fit
+from bayesjko.models.errors import InputError
+from bayesjko.readers import read_snapshots
+from bayesjko.result import Result
+from bayesjko.settings import FitSettings
+from bayesjko.summary import summarise
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True)
+class FitCommand:
+    """Learn the energy that drives a population from snapshots, with its uncertainty."""
+
+    data: Annotated[str | None, tyro.conf.Positional] = None
+    """Snapshots: CSV, TSV, Parquet, NPZ, h5ad, netCDF or Zarr."""
+    demo: str | None = None
+    """Use embedded data with a known truth instead: double_well, styblinski_tang, …"""
+    time: str | None = None
+    """Name of the time column."""
+    features: str | None = None
+    """Names of the features, separated by commas; for h5ad an obsm key as X_pca or X_pca:5."""
+    weight: str | None = None
+    """Name of a column of particle weights."""
+    settings: Annotated[FitSettings, tyro.conf.OmitArgPrefixes] = field(
+        default_factory=FitSettings
+    )
+    out: Path | None = None
+    """Result file to write (netCDF)."""
+    plots: Path | None = None
+    """Folder to write pictures to."""
+    json: bool = False
+    """Print one JSON object instead of the summary."""
+    quiet: bool = False
+    """Print nothing but errors."""
+
+
+def _run(command: FitCommand) -> None:
+    if (command.data is None) == (command.demo is None):
+        raise InputError("Give either a file of snapshots or --demo NAME, and not both.")
+    if command.demo is not None:
+        snapshots = demo(command.demo)
+    else:
+        snapshots = read_snapshots(
+            command.data, time=command.time, features=command.features, weight=command.weight
+        )
+    with ExitStack() as files:
+        temporary = None
+        if command.out is not None:  # fails before the work, not after it
+            temporary = files.enter_context(write_atomically(command.out))
+        result = fit(
+            snapshots, command.settings, progress=not (command.quiet or command.json)
+        )
+        reading = {"time": command.time, "features": command.features}
+        result = replace(result, settings={**result.settings, "reading": reading})
+        if temporary is not None:
+            result.to_datatree().to_netcdf(temporary, engine="h5netcdf")
+    pictures: list[Path] = []
+    if command.plots is not None:
+        from bayesjko.plots import plot_result
+
+        pictures = plot_result(result, command.plots)
+    if command.json:
+        print(json.dumps(_json(result)))
+    elif not command.quiet:
+        print(summarise(result))
+        if command.out is not None:
+            print(f"Result: {command.out}")
+        if pictures:
+            print(f"Pictures: {', '.join(map(str, pictures))}")
+
+
+def _json(result: Result) -> dict[str, Any]:
+    beta = result.beta
+    found: dict[str, Any] = {
+        "log_evidence": result.posterior.log_evidence,
+        "beta": None if beta is None else float(beta.mean()),
+        "settings": dict(result.settings),
+        "data_hash": result.provenance["data_hash"],
+    }
+    if result.scores:
+        found["holdout"] = dict(result.scores)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line of `python -m bayesjko.fit`."""
+    return run_command("bayesjko.fit", FitCommand, _run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

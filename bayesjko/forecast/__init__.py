@@ -1,0 +1,218 @@
+"""Posterior predictive trajectories: where particles go, and how sure we are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from bayesjko.command import write_atomically
+from bayesjko.models.dynamics import advance
+from bayesjko.models.errors import InputError
+from bayesjko.models.likelihoods.residual import Scheme
+from bayesjko.models.precision import double
+from bayesjko.result import Result
+
+__all__ = ["Forecast", "Mode", "forecast", "simulate_draws"]
+
+Mode = Literal["map", "sde"]
+"""`map`: one step of the fit's scheme an interval; `sde`: Euler–Maruyama with substeps."""
+
+_ESCAPE = 1e6  # standard units beyond which a particle counts as lost
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """Simulated trajectories, one cloud a draw of the energy, in the user's units.
+
+    Attributes:
+        times: when, the start included.
+        trajectories: where each particle is.
+        weights: of each particle.
+        features: names of the coordinates.
+        settings: how it was simulated.
+    """
+
+    times: Float[np.ndarray, " time"]
+    trajectories: Float[np.ndarray, "draw time particle feature"]
+    weights: Float[np.ndarray, " particle"]
+    features: tuple[str, ...]
+    settings: dict[str, Any]
+
+    def to_dataset(self) -> xr.Dataset:
+        """Dimensions (draw, time, particle, feature)."""
+        return xr.Dataset(
+            {
+                "trajectories": (("draw", "time", "particle", "feature"), self.trajectories),
+                "weight": ("particle", self.weights),
+            },
+            {"time": self.times, "feature": list(self.features)},
+            {"title": "bayesjko forecast", "settings": json.dumps(self.settings)},
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write a netCDF file, whole or not at all.
+
+        Raises:
+            InputError: the folder does not exist or cannot be written to.
+        """
+        with write_atomically(path) as temporary:
+            self.to_dataset().to_netcdf(temporary, engine="h5netcdf")
+
+
+def forecast(
+    result: Result,
+    *,
+    start: float | np.ndarray | None = None,
+    start_time: float | None = None,
+    horizon: float | None = None,
+    mode: Mode | None = None,
+    scheme: Scheme | None = None,
+    substeps: int = 20,
+    draws: int = 100,
+    seed: int = 0,
+) -> Forecast:
+    """Simulate the population forward under draws of the energy.
+
+    Args:
+        result: of a fit.
+        start: time of the snapshot to start from (the last if None), or a cloud (n, d) of one's
+            own in the user's units.
+        start_time: when a cloud of one's own is; the last snapshot's time if None.
+        horizon: how long, in the user's unit of time; one mean sampling interval if None.
+        mode: `map`, the one-step map of the fit's scheme for every sampling interval, or `sde`;
+            by default the map for a fit by couplings, whose force is per interval.
+        scheme: of the map; the fit's own if None.
+        substeps: of the stochastic equation, per sampling interval.
+        draws: how many draws of the energy.
+        seed: of the draws and of the noise.
+
+    Raises:
+        InputError: the start is no snapshot or no cloud of these features, the horizon is not
+            positive, or the energy does not confine the particles.
+    """
+    horizon = float(np.mean(result.snapshots.durations)) if horizon is None else float(horizon)
+    if not horizon > 0:
+        raise InputError(f"The horizon is {horizon:g}; give a positive duration.")
+    if draws < 1 or substeps < 1:
+        raise InputError(f"Cannot simulate {draws} draws with {substeps} substeps; give at least 1.")
+    cloud, weight, begin = _start(result, start, start_time)
+    rng = np.random.default_rng(seed)
+    available = result.posterior.draws
+    chosen = np.sort(rng.permutation(len(available))[:draws])
+    mode = mode or default_mode(result)
+    times, clouds = simulate_draws(
+        result,
+        available[chosen],
+        cloud,
+        weight,
+        begin,
+        begin + horizon,
+        mode=mode,
+        scheme=scheme,
+        substeps=substeps,
+        seed=seed,
+    )
+    settings = {
+        "start_time": begin,
+        "horizon": horizon,
+        "mode": mode,
+        "scheme": scheme or result.scheme,
+        "substeps": substeps,
+        "seed": seed,
+        "data": result.provenance.get("data_hash"),
+    }
+    return Forecast(times, clouds, weight, result.snapshots.features, settings)
+
+
+def default_mode(result: Result) -> Mode:
+    """The simulation that a fit's likelihood stands for."""
+    return "map" if result.settings.get("likelihood", "residual") == "residual" else "sde"
+
+
+def simulate_draws(
+    result: Result,
+    coefficients: Float[np.ndarray, "draw period K"],
+    cloud: Float[np.ndarray, "n d"],
+    weight: Float[np.ndarray, " n"],
+    begin: float,
+    end: float,
+    *,
+    mode: Mode,
+    scheme: Scheme | None = None,
+    substeps: int = 20,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, "draw time n d"]]:
+    """Clouds at the start and at the end of every sampling interval until `end`, user's units.
+
+    Raises:
+        InputError: particles escape: the energy does not confine them.
+    """
+    scheme = scheme or result.scheme  # type: ignore[assignment]
+    observed = result.snapshots.times
+    times = _stops(observed, begin, end)
+    usual = float(np.mean(result.snapshots.durations))
+    states = [np.broadcast_to(result.standardisation.points(cloud), (len(coefficients), *cloud.shape))]
+    key = jax.random.key(seed)
+    with double():
+        for index, (t, after) in enumerate(zip(times[:-1], times[1:], strict=True)):
+            period = result.period(max(int(np.searchsorted(observed, t + 1e-9 * usual)) - 1, 0))
+            steps = 1 if mode == "map" else max(1, round(substeps * (after - t) / usual))
+            state = advance(
+                result.energy,
+                jnp.asarray(coefficients[:, period]),
+                jnp.asarray(states[-1]),
+                jnp.asarray(weight),
+                jnp.asarray((after - t) / result.standardisation.duration),
+                jnp.asarray(steps),
+                jax.random.fold_in(key, index),
+                "explicit" if mode == "sde" else scheme,
+            )
+            states.append(np.asarray(state))
+            _check_confined(states[-1], after)
+    return times, np.stack([result.standardisation.restore(s) for s in states], axis=1)
+
+
+def _start(
+    result: Result, start: float | np.ndarray | None, start_time: float | None
+) -> tuple[np.ndarray, np.ndarray, float]:
+    if isinstance(start, np.ndarray) and start.ndim:
+        cloud = np.asarray(start, dtype=np.float64)
+        d = result.snapshots.dimension
+        if cloud.ndim != 2 or cloud.shape[1] != d or not np.all(np.isfinite(cloud)):
+            raise InputError(
+                f"The starting cloud has shape {cloud.shape}; give finite values of shape "
+                f"(particles, {d}), the features being {', '.join(result.snapshots.features)}."
+            )
+        begin = result.snapshots.times[-1] if start_time is None else start_time
+        return cloud, np.full(len(cloud), 1.0 / len(cloud)), float(begin)
+    index = result.snapshot_index(None if start is None else float(start))
+    snapshots = result.snapshots
+    return snapshots.particles[index], snapshots.weights[index], float(snapshots.times[index])
+
+
+def _stops(observed: np.ndarray, begin: float, end: float) -> np.ndarray:
+    """The start, every snapshot's time on the way, then steps of the last interval, the end."""
+    last = observed[-1] - observed[-2]
+    small = 1e-9 * last
+    beyond = np.arange(max(observed[-1], begin) + last, end + small, last)
+    between = np.concatenate([observed, beyond])
+    inner = between[(between > begin + small) & (between < end - small)]
+    return np.concatenate([[begin], inner, [end]])
+
+
+def _check_confined(clouds: np.ndarray, time: float) -> None:
+    lost = ~np.all(np.abs(clouds) < _ESCAPE, axis=(1, 2))
+    if lost.any():
+        raise InputError(
+            f"Particles escape before time {time:g} in {int(lost.sum())} of {len(clouds)} draws: the "
+            "energy does not confine them there; shorten the horizon, take more substeps, or fit a "
+            "basis that confines (rbf, or poly of an even degree on more data)."
+        )

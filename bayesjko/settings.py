@@ -1,0 +1,45 @@
+"""What a fit may be told: one frozen dataclass for the command line and for Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bayesjko.inference.options import Covariance
+from bayesjko.models.likelihoods.residual import Scheme
+
+__all__ = ["FitSettings"]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How an energy is learned from snapshots."""
+
+    potential: str = "rbf:100"
+    """Basis of the potential V: poly:DEGREE, rbf:CENTRES[:WIDTH], fourier:FEATURES[:WIDTH], joined
+    by '+', or none. Widths are in units of the data's spread."""
+    interaction: str = "none"
+    """Basis of the interaction W, likewise."""
+    internal: bool = False
+    """Learn the strength β of the internal energy (how much the particles diffuse)."""
+    time_variation: Literal["static", "piecewise"] = "static"
+    """One energy for all times, or one for each interval between snapshots."""
+    scheme: Scheme = "explicit"
+    """Where between two coupled particles the force is taken."""
+    covariance: Covariance = "sandwich"
+    """What intervals stand on: sandwich (counted per particle) or model (overconfident)."""
+    noise: Literal["inverse-gamma", "estimate"] | float = "inverse-gamma"
+    """Residual variance per unit time: unknown, the most probable one, or a number in standard
+    units."""
+    prior_scale: float | None = None
+    """Prior standard deviation of a coefficient in standard units; by evidence if not given."""
+    coupling: Literal["exact", "entropic"] = "exact"
+    """Solver of the optimal transport between snapshots; paired snapshots need none."""
+    density: Literal["mixture", "kernel"] = "mixture"
+    """Estimator of the density's gradient, for the internal energy."""
+    holdout: float = 0.0
+    """Fraction of every snapshot's particles held out and scored at the end."""
+    draws: int = 1000
+    """Draws of the posterior to keep."""
+    seed: int = 0
+    """Of every random number."""

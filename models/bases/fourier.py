@@ -1,0 +1,81 @@
+"""Random Fourier features."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bayesjko.models.bases.basis import Basis, Stacked
+from bayesjko.models.bases.polynomial import Polynomial
+
+__all__ = ["Fourier", "build"]
+
+
+class Fourier(Basis):
+    """φ_j(x) = a_j cos(ω_j·x + b_j) (Rahimi and Recht, NeurIPS 2007).
+
+    Averages over a cloud factorise, cos(ω·(x − x′)) = cos ω·x cos ω·x′ + sin ω·x sin ω·x′, so an
+    interaction costs O(n K) exactly and its convolution is again of this form.
+
+    Attributes:
+        frequencies: ω, one row a feature.
+        phases: b.
+        amplitudes: a.
+    """
+
+    frequencies: Float[Array | np.ndarray, "K d"]
+    phases: Float[Array | np.ndarray, " K"]
+    amplitudes: Float[Array | np.ndarray, " K"]
+
+    @property
+    def size(self) -> int:
+        return int(self.frequencies.shape[0])
+
+    def value(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
+        return self.amplitudes * jnp.cos(self.frequencies @ x + self.phases)
+
+    def gradient(self, x: Float[Array, " d"]) -> Float[Array, "d K"]:
+        slope = -self.amplitudes * jnp.sin(self.frequencies @ x + self.phases)
+        return slope * jnp.asarray(self.frequencies).T
+
+    def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
+        return -jnp.sum(jnp.asarray(self.frequencies) ** 2, axis=1) * self.value(x)
+
+    def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Fourier:
+        angle = jnp.asarray(cloud) @ jnp.asarray(self.frequencies).T
+        cosine, sine = weight @ jnp.cos(angle), weight @ jnp.sin(angle)
+        # cos(u − v) averaged over v is R cos(u − δ), with R e^{iδ} the average of e^{iv}
+        return Fourier(
+            self.frequencies,
+            self.phases - jnp.arctan2(sine, cosine),
+            self.amplitudes * jnp.hypot(cosine, sine),
+        )
+
+
+def build(
+    features: float,
+    width: float = 1.0,
+    *,
+    points: Float[np.ndarray, "n d"],
+    even: bool,
+    seed: int,
+) -> Basis:
+    """`fourier:FEATURES[:WIDTH]`: frequencies ω ~ N(0, WIDTH⁻²), width in standard units.
+
+    A potential gets each frequency with cosine and sine, and linear and square terms beside them
+    (waves cannot confine); an interaction gets cosines alone, which are even.
+    """
+    if features != int(features) or features < 2 or width <= 0:
+        raise ValueError("the number of features must be a whole number of at least 2")
+    count, d = int(features), points.shape[1]
+    rng = np.random.default_rng(seed)
+    drawn = rng.normal(size=(count if even else (count + 1) // 2, d)) / width
+    if even:
+        return Fourier(drawn, np.zeros(count), np.ones(count))
+    waves = Fourier(
+        np.repeat(drawn, 2, axis=0)[:count],
+        np.tile([0.0, -np.pi / 2], len(drawn))[:count],
+        np.ones(count),
+    )
+    return Stacked((Polynomial.of_degree(2, d), waves))

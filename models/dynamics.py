@@ -1,0 +1,117 @@
+"""How particles move under an energy: one-step maps and the stochastic equation itself.
+
+dX = −[∇V + ∇W∗ρ](X)dt + √(2β)dB, ρ being the simulated cloud (mean field).
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optimistix as optx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.likelihoods.residual import SCHEMES, Scheme
+
+__all__ = ["advance", "drift"]
+
+_TOLERANCE = 1e-10  # of an implicit step, relative and absolute, in standard units
+_NEWTON_STEPS = 64
+
+
+def drift(
+    energy: LinearEnergy,
+    coefficients: Float[Array, " K"],
+    points: Float[Array, "n d"],
+    cloud: Float[Array, "m d"],
+    weight: Float[Array, " m"],
+) -> Float[Array, "n d"]:
+    """−∇V − ∇W∗ρ at points, ρ the weighted cloud."""
+    field = energy.around(cloud, weight)
+    felt = coefficients[: energy.size - int(energy.internal)]
+    return jax.vmap(lambda x: field.drift_design(x) @ felt)(points)
+
+
+def strength(energy: LinearEnergy, coefficients: Float[Array, " K"]) -> Float[Array, ""]:
+    """β, a negative one counting as none: no population anti-diffuses."""
+    where = energy.slices.get("internal")
+    if where is None:
+        return jnp.zeros((), coefficients.dtype)
+    return jnp.maximum(coefficients[where.start], 0.0)
+
+
+@eqx.filter_jit
+def advance(
+    energy: LinearEnergy,
+    coefficients: Float[Array, "s K"],
+    clouds: Float[Array, "s n d"],
+    weight: Float[Array, " n"],
+    duration: Float[Array, ""],
+    steps: Array | int,
+    key: PRNGKeyArray,
+    scheme: Scheme = "explicit",
+    *,
+    noisy: bool = True,
+) -> Float[Array, "s n d"]:
+    """Clouds after a time, each under its own draw of the coefficients.
+
+    One step with `explicit`, `midpoint` or `implicit` is the map the residual likelihood of that
+    scheme assumes; many `explicit` ones are the Euler–Maruyama method.
+
+    Args:
+        energy: what moves them.
+        coefficients: one draw of θ a cloud.
+        clouds: where particles are, in standard units.
+        weight: of each particle in the mean field.
+        duration: how long they move.
+        steps: how many equal steps the time is divided into.
+        key: of the noise, independent between clouds and particles.
+        scheme: where each step takes the drift.
+        noisy: with √(2β)dB; the drift alone moves them if not.
+    """
+    dt = duration / steps
+
+    def move(theta, cloud, key):  # type: ignore[no-untyped-def]
+        spread = jnp.sqrt(2.0 * strength(energy, theta) * dt)
+
+        def step(i, state):  # type: ignore[no-untyped-def]
+            moved = _step(energy, theta, state, weight, dt, scheme)
+            if not (energy.internal and noisy):
+                return moved
+            shock = jax.random.normal(jax.random.fold_in(key, i), state.shape, state.dtype)
+            return moved + spread * shock
+
+        return jax.lax.fori_loop(0, steps, step, cloud)
+
+    keys = jax.random.split(key, len(coefficients))
+    return jax.lax.map(lambda each: move(*each), (coefficients, clouds, keys))
+
+
+def _step(energy, theta, cloud, weight, dt, scheme):  # type: ignore[no-untyped-def]
+    share = SCHEMES[scheme]
+    if share == 0.0:
+        return cloud + dt * drift(energy, theta, cloud, cloud, weight)
+
+    def gap(target, _):  # type: ignore[no-untyped-def]
+        between = (1.0 - share) * cloud + share * target
+        return target - cloud - dt * drift(energy, theta, between, between, weight)
+
+    if energy.interaction is None:  # particles do not feel each other: a small solve for each
+
+        def one(x):  # type: ignore[no-untyped-def]
+            return optx.root_find(
+                lambda y, _: y
+                - x
+                - dt * drift(energy, theta, ((1 - share) * x + share * y)[None], x[None], weight[:1])[0],
+                optx.Newton(_TOLERANCE, _TOLERANCE),
+                x,
+                max_steps=_NEWTON_STEPS,
+                throw=False,
+            ).value
+
+        return jax.vmap(one)(cloud)
+    solver = optx.FixedPointIteration(_TOLERANCE, _TOLERANCE)
+    return optx.fixed_point(
+        lambda y, _: y - gap(y, None), solver, cloud, max_steps=_NEWTON_STEPS, throw=False
+    ).value

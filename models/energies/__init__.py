@@ -1,0 +1,5 @@
+"""Energies that drive a population."""
+
+from bayesjko.models.energies.linear import Field, LinearEnergy, build_linear_energy
+
+__all__ = ["Field", "LinearEnergy", "build_linear_energy"]

@@ -1,0 +1,11 @@
+"""Mistakes a user can mend: each message is one sentence saying what, where and what to do."""
+
+__all__ = ["InputError", "SnapshotError"]
+
+
+class InputError(ValueError):
+    """Something a user gave cannot be used."""
+
+
+class SnapshotError(InputError):
+    """Snapshots that cannot be used."""

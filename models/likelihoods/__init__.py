@@ -1,0 +1,1 @@
+"""Likelihoods: how probable the snapshots are under an energy."""
