@@ -1,0 +1,130 @@
+"""Snapshots to files, each read back bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesjko.command import write_atomically
+from bayesjko.models.data import Snapshots
+from bayesjko.models.errors import SnapshotError
+
+__all__ = ["WRITERS", "to_dataset", "write_snapshots"]
+
+
+def write_snapshots(snapshots: Snapshots, path: str | os.PathLike[str]) -> None:
+    """Writes the format of the path's ending: .nc, .zarr, .npz, .csv or .parquet.
+
+    Times, particles, weights and feature names are kept bit for bit by all of them; the pairing
+    and a simulation's truth only by netCDF and Zarr. The file appears whole or not at all.
+
+    Raises:
+        SnapshotError: the ending is unknown, the directory is not there, or a table cannot hold
+            these feature names.
+    """
+    target = Path(path)
+    write = WRITERS.get(target.suffix.lower())
+    if write is None:
+        raise SnapshotError(
+            f"Cannot write '{target}': its ending must be one of {', '.join(WRITERS)}."
+        )
+    with write_atomically(target) as fresh:
+        write(snapshots, fresh)
+
+
+def to_dataset(snapshots: Snapshots) -> xr.Dataset:
+    """`x` (particle, feature), `t` and `w` (particle), pairing, truth and digest as attributes."""
+    attributes: dict[str, str | int] = {
+        "paired": int(snapshots.paired),
+        "digest": snapshots.digest(),
+    }
+    if snapshots.truth is not None:
+        attributes["truth"] = json.dumps(dict(snapshots.truth))
+    return xr.Dataset(
+        {
+            "x": (("particle", "feature"), np.concatenate(snapshots.particles)),
+            "t": ("particle", _rows(snapshots)),
+            "w": ("particle", np.concatenate(snapshots.weights)),
+        },
+        coords={"feature": np.array(snapshots.features, dtype=np.str_)},
+        attrs=attributes,
+    )
+
+
+def _write_netcdf(snapshots: Snapshots, path: Path) -> None:
+    encoding = {name: {"_FillValue": None} for name in "xtw"}
+    to_dataset(snapshots).to_netcdf(path, engine="h5netcdf", encoding=encoding)
+
+
+def _write_zarr(snapshots: Snapshots, path: Path) -> None:
+    # Version 2: names in version 3 still have no settled type, and zarr warns of it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        to_dataset(snapshots).to_zarr(path, zarr_format=2, consolidated=True)
+
+
+def _write_npz(snapshots: Snapshots, path: Path) -> None:
+    arrays: dict[str, Any] = {
+        "x": np.concatenate(snapshots.particles),
+        "t": _rows(snapshots),
+        "features": np.array(snapshots.features, dtype=np.str_),
+    }
+    if not _equal(snapshots):
+        arrays["w"] = np.concatenate(snapshots.weights)
+    np.savez(path, **arrays)
+
+
+def _write_csv(snapshots: Snapshots, path: Path) -> None:
+    from pyarrow import csv
+
+    csv.write_csv(_table(snapshots, path), path)
+
+
+def _write_parquet(snapshots: Snapshots, path: Path) -> None:
+    from pyarrow import parquet
+
+    parquet.write_table(_table(snapshots, path), path)
+
+
+def _table(snapshots: Snapshots, path: Path) -> Any:
+    import pyarrow as pa
+
+    taken = {"t", "w"}.intersection(snapshots.features)
+    if taken:
+        raise SnapshotError(
+            f"Cannot write '{path.name}': the feature {taken.pop()!r} is called like a table's "
+            "time or weight; write .nc or .npz instead."
+        )
+    x = np.concatenate(snapshots.particles)
+    columns = {"t": _rows(snapshots)} | {
+        name: np.ascontiguousarray(x[:, i]) for i, name in enumerate(snapshots.features)
+    }
+    if not _equal(snapshots):
+        columns["w"] = np.concatenate(snapshots.weights)
+    return pa.table(columns)
+
+
+def _rows(snapshots: Snapshots) -> np.ndarray:
+    """The time of each particle, snapshot after snapshot."""
+    return np.repeat(snapshots.times, snapshots.counts)
+
+
+def _equal(snapshots: Snapshots) -> bool:
+    """Whether the weights are those every reader gives where there are none."""
+    return all(np.array_equal(w, np.ones(len(w)) / len(w)) for w in snapshots.weights)
+
+
+WRITERS: Mapping[str, Callable[[Snapshots, Path], None]] = {
+    ".nc": _write_netcdf,
+    ".zarr": _write_zarr,
+    ".npz": _write_npz,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}
