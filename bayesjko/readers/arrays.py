@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def from_arrays(data: Any, selection: Selection) -> Snapshots:
     if isinstance(data, Mapping):
         keys = [str(key) for key in data]
         if any(key in ("x", "X", selection.time) or is_time(key) for key in keys):
-            with reading(source, "arrays"):
+            with reading(source, "arrays", "give numbers in rows of the same length"):
                 named = {str(key): np.asarray(array) for key, array in data.items()}
             return from_named(named, selection, source)
         return _from_clouds(list(data.values()), list(data), selection, source)
@@ -82,6 +82,11 @@ def from_arrays(data: Any, selection: Selection) -> Snapshots:
         return from_block(block, read_column(times, "times", source), source, asked=selection)
     if isinstance(data, list | tuple):
         return _from_clouds(list(data), None, selection, source)
+    if not getattr(data, "ndim", 0):
+        raise SnapshotError(
+            f"An object of type {type(data).__name__} holds no snapshots; give a path, a data "
+            "frame, or arrays with their times."
+        )
     return from_block(as_numbers(data, "The array", source), None, source, asked=selection)
 
 
@@ -92,9 +97,7 @@ def _is_column(values: Any) -> bool:
     return getattr(values, "ndim", None) == 1
 
 
-def _from_clouds(
-    clouds: list[Any], times: Sequence[Any] | None, selection: Selection, source: str
-) -> Snapshots:
+def _from_clouds(clouds: list[Any], times: Any, selection: Selection, source: str) -> Snapshots:
     """One cloud a time, in any order."""
     arrays = [as_numbers(cloud, f"Snapshot {k + 1}", source) for k, cloud in enumerate(clouds)]
     arrays = [array[:, None] if array.ndim == 1 else array for array in arrays]

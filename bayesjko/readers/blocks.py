@@ -118,7 +118,7 @@ def read_column(values: Any, name: str, source: str) -> Times:
     Raises:
         SnapshotError: it has more than one axis, or its times cannot be read.
     """
-    with reading(f"{name!r} of {source}", "times"):
+    with reading(f"{name!r} of {source}", "times", "give one value for each"):
         kept = isinstance(values, pd.Series | pd.Index | pd.api.extensions.ExtensionArray)
         series = pd.Series(values if kept else np.asarray(values))
     return read_times(series, name, source)
@@ -156,7 +156,7 @@ def _from_columns(named: Mapping[str, Any], selection: Selection, source: str) -
         )
     time = selection.time_name(flat, source)
     rows = named[time].shape
-    with reading(source, "columns"):
+    with reading(source, "columns", "give arrays of the same length"):
         frame = pd.DataFrame({k: np.asarray(named[k]) for k in flat if named[k].shape == rows})
     return from_frame(frame, selection, source)
 

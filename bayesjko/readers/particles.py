@@ -94,7 +94,7 @@ def as_numbers(values: Any, name: str, source: str) -> Float[np.ndarray, "..."]:
     Raises:
         SnapshotError: it holds something else, or rows of different lengths.
     """
-    with reading(f"{name} of {source}", "numbers"):
+    with reading(f"{name} of {source}", "numbers", "give numbers in rows of the same length"):
         array = np.asarray(values.toarray() if hasattr(values, "toarray") else values)
         if array.dtype.kind == "O":
             array = array.astype(np.float64)

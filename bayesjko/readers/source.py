@@ -11,6 +11,8 @@ from bayesjko.models.errors import SnapshotError
 
 __all__ = ["existing", "listing", "reading", "where"]
 
+DAMAGED = "it may be cut short, damaged, or of another format than its ending says"
+
 
 def where(path: Path) -> str:
     """What messages call a file."""
@@ -36,7 +38,7 @@ def existing(path: Path, *, folder: bool = False) -> Path:
 
 
 @contextmanager
-def reading(source: str, kind: str) -> Iterator[None]:
+def reading(source: str, kind: str, advice: str = DAMAGED) -> Iterator[None]:
     """Turns whatever a library raises at damaged bytes into one sentence, its warnings into none.
 
     Only calls into a format's library belong inside: it is there that bytes nobody vouches for
@@ -53,10 +55,8 @@ def reading(source: str, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise SnapshotError(
-            f"Cannot read {source} as {kind} ({lines[0][:160].rstrip('.')}); it may be cut short, "
-            "damaged, or of another format than its ending says."
-        ) from error
+        reason = lines[0].replace(". ", "; ")[:160].rstrip(". ")
+        raise SnapshotError(f"Cannot read {source} as {kind} ({reason}); {advice}.") from error
 
 
 def listing(names: Sequence[str], most: int = 12) -> str:

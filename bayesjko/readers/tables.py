@@ -177,7 +177,7 @@ def _numbers(frame: pd.DataFrame, names: list[str], source: str) -> np.ndarray:
     """Columns known to hold numbers as one array, missing ones as NaN."""
     if all(isinstance(kind, np.dtype) and kind.kind in "fiu" for kind in frame[names].dtypes):
         return frame[names].to_numpy(np.float64)
-    with reading(f"{listing(names)} of {source}", "numbers"):
+    with reading(f"{listing(names)} of {source}", "numbers", "correct or leave them out"):
         numbers = [pd.to_numeric(frame[name], errors="coerce") for name in names]
         return np.stack([n.to_numpy(np.float64, na_value=np.nan) for n in numbers], axis=1)
 

@@ -48,7 +48,9 @@ def read_times(values: pd.Series, name: str, source: str) -> Times:
     elif pd.api.types.is_timedelta64_dtype(values.dtype):
         numbers = _days(values)
         note = f"Times are the durations in {name!r}, in days."
-    elif pd.api.types.is_numeric_dtype(values.dtype) and values.dtype.kind != "c":
+    elif pd.api.types.is_complex_dtype(values.dtype):
+        raise SnapshotError(f"The times in {name!r} of {source} are complex; give real numbers.")
+    elif pd.api.types.is_numeric_dtype(values.dtype):
         numbers = values.to_numpy(np.float64, na_value=np.nan)
         note = f"Times are the numbers in {name!r}."
     else:
