@@ -30,10 +30,12 @@ def read_npz(path: Path, selection: Selection) -> Snapshots:
             and none is ever loaded.
     """
     source = where(existing(path))
-    with reading(source, "NPZ"):
-        if not zipfile.is_zipfile(path):
+    # Opened here, since NumPy leaves a damaged archive open.
+    with reading(source, "NPZ"), path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
             raise ValueError("it is no zip archive")
-        with np.load(path, allow_pickle=False) as archive:
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
             named = {}
             for key in archive.files:
                 try:
