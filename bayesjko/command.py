@@ -84,14 +84,14 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise InputError(
             f"Cannot write '{target}': there is no directory '{folder}'; make it or choose another."
         )
-    if target.exists() and not target.is_file() and not _is_store(target):
-        kind = "directory" if target.is_dir() else "device"
-        raise InputError(f"Cannot write '{target}': it is a {kind}; choose another name.")
     try:
+        if target.exists() and not target.is_file() and not _is_store(target):
+            kind = "directory" if target.is_dir() else "device"
+            raise InputError(f"Cannot write '{target}': it is a {kind}; choose another name.")
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=folder))
     except OSError as error:
         raise InputError(
-            f"Cannot write '{target}': {error.strerror}; choose another directory."
+            f"Cannot write '{target}': {error.strerror}; choose another place."
         ) from error
     try:
         fresh = work / target.name

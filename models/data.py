@@ -78,7 +78,7 @@ class Snapshots:
         return tuple(len(cloud) for cloud in self.particles)
 
     @property
-    def durations(self) -> Float[np.ndarray, " T-1"]:
+    def durations(self) -> Float[np.ndarray, " intervals"]:
         """τ_k = t_{k+1} − t_k, in the user's own unit."""
         return np.diff(self.times)
 

@@ -25,7 +25,11 @@ def existing(path: Path, *, folder: bool = False) -> Path:
     Raises:
         SnapshotError: nothing is there, it is empty, or a directory where a file belongs.
     """
-    if not path.exists():
+    try:
+        there = path.exists()
+    except (OSError, ValueError):  # no file can have this name
+        there = False
+    if not there:
         raise SnapshotError(
             f"The {where(path)} does not exist; check its path (looked from '{Path.cwd()}')."
         )

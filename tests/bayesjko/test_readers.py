@@ -429,6 +429,8 @@ def test_missing_unknown_empty_and_misplaced(tmp_path):
     refused(tmp_path / "file.zarr", "is a file; a directory is needed")
     (tmp_path / "empty.zarr").mkdir()
     refused(tmp_path / "empty.zarr", "is empty")
+    refused(tmp_path / f"{'a' * 300}.csv", "does not exist")
+    refused("a\0b.csv", "does not exist")
     refused(12.5, "type float holds no snapshots; give a path")
     refused(None, "type NoneType holds no snapshots")
 
