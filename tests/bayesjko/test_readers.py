@@ -6,7 +6,6 @@ import pickle
 import re
 import time as clock
 import warnings
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -377,7 +376,7 @@ def test_paired_by_option(tmp_path):
             [0, 2, 1.5],
             "days since",
         ),
-        (pd.to_timedelta(["1 d", "36 h", "3 d"]), [1, 1.5, 3], "in days"),
+        (pd.to_timedelta(["1 D", "36 h", "3 D"]), [1, 1.5, 3], "in days"),
         (pd.array([4, 5, 7], dtype="Int64"), [4, 5, 7], "Times are the numbers in"),
         (np.array([True, False, True]), None, None),
     ],
@@ -603,11 +602,8 @@ def test_zarr_with_a_pickle_codec_is_not_decoded(filters, consolidated, tmp_path
     (path / "t" / "0").write_bytes(pickle.dumps(Bomb(mark)))
     refused(path, "asks for the codec '(numcodecs.)?pickle'")
     assert not mark.exists()
-    if filters == ["vlen-utf8", "pickle"]:  # no false alarm: without the check it goes off
-        with warnings.catch_warnings(), suppress(Exception):
-            warnings.simplefilter("ignore")
-            xr.open_dataset(path, engine="zarr").load()
-        assert mark.exists()
+    pickle.loads((path / "t" / "0").read_bytes())
+    assert mark.exists()  # it was armed
 
 
 def test_zarr_may_not_hide_metadata_behind_a_link(tmp_path):
