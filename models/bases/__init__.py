@@ -71,9 +71,10 @@ def build_basis(
         try:
             numbers = [float(argument) for argument in arguments]
             parts.append(BASES[kind](*numbers, points=points, even=even, seed=seed))
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
+            said = "too many or too few numbers" if isinstance(error, TypeError) else error
             raise BasisError(
-                f"Cannot read {part!r} in {name!r}: write {kind}:NUMBER with a positive whole "
-                f"number, optionally followed by a width, as in {kind}:4 ({error})."
+                f"Cannot use {part!r} as a basis ({said}); write {kind}:NUMBER, as in {kind}:4, "
+                "which for rbf and fourier may be followed by a width, as in rbf:100:0.5."
             ) from error
     return parts[0] if len(parts) == 1 else Stacked(tuple(parts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -10,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-__all__ = ["Basis", "CloudAverage", "Even", "Scaled", "Stacked"]
+__all__ = ["Basis", "CloudAverage", "Even", "Scaled", "Stacked", "average"]
 
-_BLOCK = 512  # particles of a cloud averaged at a time: what bounds memory
+_BLOCK = 4096  # particles averaged over at a time: what bounds memory
 
 
 class Basis(eqx.Module):
@@ -77,13 +78,13 @@ class Scaled(Basis):
         return self.basis.size
 
     def value(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
-        return self.scale * self.basis.value(x)
+        return jnp.asarray(self.scale) * self.basis.value(x)
 
     def gradient(self, x: Float[Array, " d"]) -> Float[Array, "d K"]:
-        return self.scale * self.basis.gradient(x)
+        return jnp.asarray(self.scale) * self.basis.gradient(x)
 
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
-        return self.scale * self.basis.laplacian(x)
+        return jnp.asarray(self.scale) * self.basis.laplacian(x)
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Basis:
         return Scaled(self.basis.convolve(cloud, weight), self.scale)
@@ -109,7 +110,11 @@ class Even(Basis):
 
 
 class CloudAverage(Basis):
-    """Any basis averaged over a cloud by summation, in blocks of bounded memory."""
+    """Any basis averaged over a cloud, by summation over its particles one by one.
+
+    No array over pairs of a point and a particle exists, however many points `jax.vmap` adds: the
+    points are what there is to vectorise over.
+    """
 
     basis: Basis
     cloud: Float[Array | np.ndarray, "n d"]
@@ -128,18 +133,32 @@ class CloudAverage(Basis):
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
         return self._average(self.basis.laplacian, x)
 
-    def _average(self, feature, x):  # type: ignore[no-untyped-def]
-        n, d = self.cloud.shape
-        block = min(n, _BLOCK)
-        padding = -n % block  # padded particles weigh nothing
-        cloud = jnp.pad(jnp.asarray(self.cloud), ((0, padding), (0, 0))).reshape(-1, block, d)
-        weight = jnp.pad(jnp.asarray(self.weight), (0, padding)).reshape(-1, block)
+    def _average(
+        self, feature: Callable[[Float[Array, " d"]], Float[Array, "*f"]], x: Float[Array, " d"]
+    ) -> Float[Array, "*f"]:
+        def add(total, particle):  # type: ignore[no-untyped-def]
+            place, weight = particle
+            return total + weight * feature(x - place), None
 
-        def add(total, part):  # type: ignore[no-untyped-def]
-            points, w = part
-            values = jax.vmap(lambda p: feature(x - p))(points)
-            return total + jnp.tensordot(w, values, axes=1), None
-
+        cloud, weight = jnp.asarray(self.cloud), jnp.asarray(self.weight)
         shape = jax.eval_shape(feature, x)
-        total, _ = jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), (cloud, weight))
-        return total
+        return jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), (cloud, weight))[0]
+
+
+def average(
+    feature: Callable[[Float[Array, " d"]], Float[Array, " K"]],
+    cloud: Float[Array, "n d"],
+    weight: Float[Array, " n"],
+) -> Float[Array, " K"]:
+    """Σ_p w_p feature(x_p) of a weighted cloud, in blocks of bounded memory."""
+    n, d = cloud.shape
+    block = min(n, _BLOCK)
+    padding = -n % block  # padded particles weigh nothing
+    points = jnp.pad(cloud, ((0, padding), (0, 0))).reshape(-1, block, d)
+    weights = jnp.pad(weight, (0, padding)).reshape(-1, block)
+
+    def add(total, part):  # type: ignore[no-untyped-def]
+        return total + part[1] @ jax.vmap(feature)(part[0]), None
+
+    shape = jax.eval_shape(feature, points[0, 0])
+    return jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), (points, weights))[0]

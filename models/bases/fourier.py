@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bayesjko.models.bases.basis import Basis, Stacked
+from bayesjko.models.bases.basis import Basis, Stacked, average
 from bayesjko.models.bases.polynomial import Polynomial
 
 __all__ = ["Fourier", "build"]
@@ -33,24 +33,28 @@ class Fourier(Basis):
         return int(self.frequencies.shape[0])
 
     def value(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
-        return self.amplitudes * jnp.cos(self.frequencies @ x + self.phases)
+        return jnp.asarray(self.amplitudes) * jnp.cos(self._angle(x))
 
     def gradient(self, x: Float[Array, " d"]) -> Float[Array, "d K"]:
-        slope = -self.amplitudes * jnp.sin(self.frequencies @ x + self.phases)
+        slope = -jnp.asarray(self.amplitudes) * jnp.sin(self._angle(x))
         return slope * jnp.asarray(self.frequencies).T
 
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
         return -jnp.sum(jnp.asarray(self.frequencies) ** 2, axis=1) * self.value(x)
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Fourier:
-        angle = jnp.asarray(cloud) @ jnp.asarray(self.frequencies).T
-        cosine, sine = weight @ jnp.cos(angle), weight @ jnp.sin(angle)
+        frequencies = jnp.asarray(self.frequencies)
+        cosine = average(lambda x: jnp.cos(frequencies @ x), cloud, weight)
+        sine = average(lambda x: jnp.sin(frequencies @ x), cloud, weight)
         # cos(u − v) averaged over v is R cos(u − δ), with R e^{iδ} the average of e^{iv}
         return Fourier(
             self.frequencies,
             self.phases - jnp.arctan2(sine, cosine),
             self.amplitudes * jnp.hypot(cosine, sine),
         )
+
+    def _angle(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
+        return jnp.asarray(self.frequencies) @ x + jnp.asarray(self.phases)
 
 
 def build(
@@ -66,8 +70,10 @@ def build(
     A potential gets each frequency with cosine and sine, and linear and square terms beside them
     (waves cannot confine); an interaction gets cosines alone, which are even.
     """
-    if features != int(features) or features < 2 or width <= 0:
+    if features != int(features) or features < 2:
         raise ValueError("the number of features must be a whole number of at least 2")
+    if not 0 < width < np.inf:
+        raise ValueError("the width must be positive")
     count, d = int(features), points.shape[1]
     rng = np.random.default_rng(seed)
     drawn = rng.normal(size=(count if even else (count + 1) // 2, d)) / width

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bayesjko.models.bases.basis import Basis
+from bayesjko.models.bases.basis import Basis, average
 
 __all__ = ["Polynomial", "build"]
 
@@ -33,12 +34,12 @@ class Polynomial(Basis):
     @classmethod
     def of_degree(cls, degree: int, dimension: int, *, even: bool = False) -> Polynomial:
         """All monomials of total degree 1 to `degree`; `even` keeps the even degrees alone."""
-        exponents = [
-            alpha
-            for alpha in itertools.product(range(degree + 1), repeat=dimension)
-            if 0 < sum(alpha) <= degree and not (even and sum(alpha) % 2)
+        factors = [
+            chosen
+            for total in range(1 + even, degree + 1, 1 + even)
+            for chosen in itertools.combinations_with_replacement(range(dimension), total)
         ]
-        return cls(sorted(exponents, key=lambda a: (sum(a), [-i for i in a])))
+        return cls(tuple(tuple(map(chosen.count, range(dimension))) for chosen in factors))
 
     @property
     def size(self) -> int:
@@ -50,9 +51,7 @@ class Polynomial(Basis):
     def gradient(self, x: Float[Array, " d"]) -> Float[Array, "d K"]:
         plain, first = self._powers(x, 0), self._powers(x, 1)
         d = len(self.exponents[0])
-        return self._mix(
-            jnp.stack([first[i] * _product_but(plain, i) for i in range(d)])
-        )
+        return self._mix(jnp.stack([first[i] * _product_but(plain, i) for i in range(d)]))
 
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
         plain, second = self._powers(x, 0), self._powers(x, 2)
@@ -62,15 +61,13 @@ class Polynomial(Basis):
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Polynomial:
         """Exact, from the cloud's moments: (x − x′)^α = Σ_{γ≤α} binom(α, γ) x^γ (−x′)^{α−γ}."""
-        d = len(self.exponents[0])
-        lower = list(itertools.product(*(range(max(a) + 1) for a in zip(*self.exponents))))
+        lower = sorted({gamma for alpha in self.exponents for gamma in _divisors(alpha)})
         position = {gamma: g for g, gamma in enumerate(lower)}
-        away = -jnp.asarray(cloud)
-        powers = jnp.prod(jnp.stack([away[:, i, None] ** np.array(lower)[:, i] for i in range(d)]), 0)
-        moments = jnp.asarray(weight) @ powers
+        monomials = Polynomial(tuple(lower))
+        moments = average(lambda x: monomials.value(-x), cloud, weight)
         rows, columns, counts, sources = [], [], [], []
         for j, alpha in enumerate(self.exponents):
-            for gamma in itertools.product(*(range(a + 1) for a in alpha)):
+            for gamma in _divisors(alpha):
                 rows.append(j)
                 columns.append(position[gamma])
                 counts.append(float(math.prod(map(math.comb, alpha, gamma))))
@@ -97,9 +94,7 @@ class Polynomial(Basis):
         return monomials if self.mixing is None else monomials @ jnp.asarray(self.mixing).T
 
 
-def build(
-    degree: float, *, points: Float[np.ndarray, "n d"], even: bool, seed: int
-) -> Polynomial:
+def build(degree: float, *, points: Float[np.ndarray, "n d"], even: bool, seed: int) -> Polynomial:
     """`poly:DEGREE`: all monomials up to a total degree."""
     dimension = points.shape[1]
     if degree != int(degree) or degree < 1 + even:
@@ -107,6 +102,11 @@ def build(
     if math.comb(int(degree) + dimension, dimension) > _MOST:
         raise ValueError(f"degree {degree:g} in dimension {dimension} has over {_MOST} monomials")
     return Polynomial.of_degree(int(degree), dimension, even=even)
+
+
+def _divisors(alpha: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Every γ ≤ α."""
+    return itertools.product(*(range(a + 1) for a in alpha))
 
 
 def _product_but(factors: Float[Array, "d J"], i: int) -> Float[Array, " J"]:

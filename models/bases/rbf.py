@@ -26,6 +26,30 @@ class RBF(Basis):
     centres: Float[Array | np.ndarray, "K d"]
     width: float
 
+    @classmethod
+    def placed(
+        cls,
+        points: Float[np.ndarray, "n d"],
+        count: int,
+        seed: int,
+        width: float | None = None,
+    ) -> RBF:
+        """Bumps at k-means centres of the points.
+
+        The width is by default 1.5 times the median distance from a centre to its nearest
+        neighbours, as many as there are dimensions.
+
+        Raises:
+            ValueError: there are fewer distinct points than bumps.
+        """
+        rng = np.random.default_rng(seed)
+        sample = points[rng.permutation(len(points))[:_SAMPLE]]
+        distinct = len(np.unique(sample, axis=0))
+        if count > distinct:
+            raise ValueError(f"there are only {distinct} distinct places for centres")
+        found = KMeans(count, n_init=1, random_state=seed).fit(sample).cluster_centers_
+        return cls(found, _spacing(found, sample) if width is None else width)
+
     @property
     def size(self) -> int:
         return int(self.centres.shape[0])
@@ -54,18 +78,13 @@ def build(
 ) -> Basis:
     """`rbf:CENTRES[:WIDTH]`: bumps at k-means centres, with linear and square terms beside them.
 
-    The width, in standard units, is by default `1.5` times the median distance from a centre to
-    its nearest neighbours, as many as there are dimensions. An interaction has no polynomial part:
-    its quadratic would be exchangeable with the potential's.
+    An interaction has no polynomial part: its quadratic would be exchangeable with the potential's.
     """
     if centres != int(centres) or centres < 1:
         raise ValueError("the number of centres must be a whole number of at least 1")
-    rng = np.random.default_rng(seed)
-    sample = points[rng.permutation(len(points))[:_SAMPLE]]
-    if centres > len(np.unique(sample, axis=0)):
-        raise ValueError(f"there are only {len(sample)} particles to place centres on")
-    found = KMeans(int(centres), n_init=1, random_state=seed).fit(sample).cluster_centers_
-    bumps = RBF(found, float(width) if width else _spacing(found, sample))
+    if width is not None and not 0 < width < np.inf:
+        raise ValueError("the width must be positive")
+    bumps = RBF.placed(points, int(centres), seed, width)
     if even:
         return Even(bumps)
     return Stacked((Polynomial.of_degree(2, points.shape[1]), bumps))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -10,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bayesjko.models.bases import Basis, Scaled, build_basis
+from bayesjko.models.bases import Basis, Scaled, Stacked, build_basis
 from bayesjko.models.data import Snapshots
+from bayesjko.models.errors import InputError
 from bayesjko.models.precision import double
 
 __all__ = ["LinearEnergy", "build_linear_energy"]
@@ -56,9 +58,21 @@ class LinearEnergy(eqx.Module):
         ends = np.cumsum(list(self.sizes.values()))
         starts = ends - list(self.sizes.values())
         return {
-            term: slice(int(a), int(b))
-            for term, a, b in zip(self.sizes, starts, ends, strict=True)
+            term: slice(int(a), int(b)) for term, a, b in zip(self.sizes, starts, ends, strict=True)
         }
+
+    @property
+    def groups(self) -> tuple[slice, ...]:
+        """Coefficients that share a prior scale: those of each part of V and of W; not β's."""
+        groups = []
+        for term, where in self.slices.items():
+            if term != "internal":
+                basis = self.potential if term == "potential" else self.interaction
+                inner = basis.basis if isinstance(basis, Scaled) else basis
+                parts = inner.parts if isinstance(inner, Stacked) else (inner,)
+                ends = where.start + np.cumsum([part.size for part in _leaves(parts)])
+                groups += [slice(int(a), int(b)) for a, b in pairwise([where.start, *ends])]
+        return tuple(groups)
 
     def around(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Field:
         """The energy's first variation when the population is this weighted cloud."""
@@ -83,13 +97,14 @@ class Field(eqx.Module):
 
     def value(self, x: Float[Array, " d"]) -> Float[Array, " J"]:
         """Features of V + W∗ρ at a point, β left out: J = K − 1 with an internal term."""
-        return jnp.concatenate([part.value(x) for part in self._felt()])
+        felt = self._felt()
+        return jnp.concatenate([part.value(x) for part in felt]) if felt else x[:0]
 
     def drift_design(self, x: Float[Array, " d"]) -> Float[Array, "d J"]:
         """∂drift/∂θ at a point, β left out: −∇φ_V and −∇(φ_W∗ρ)."""
         felt = self._felt()
         if not felt:
-            return jnp.zeros((x.shape[0], 0), x.dtype)
+            return x[:, None][:, :0]
         return -jnp.concatenate([part.gradient(x) for part in felt], axis=1)
 
     def design(
@@ -125,12 +140,10 @@ def build_linear_energy(
 
     Raises:
         BasisError: a name cannot be read.
-        ValueError: no term is present.
+        InputError: no term is present.
     """
     rng = np.random.default_rng(seed)
-    clouds = [
-        cloud[rng.permutation(len(cloud))[:_SCALING]] for cloud in snapshots.particles
-    ]
+    clouds = [cloud[rng.permutation(len(cloud))[:_SCALING]] for cloud in snapshots.particles]
     terms: dict[str, Basis | None] = {"potential": None, "interaction": None}
     with double():
         if potential != "none":
@@ -139,15 +152,23 @@ def build_linear_energy(
         if interaction != "none":
             pairs = np.concatenate([_differences(cloud, rng) for cloud in clouds])
             basis = build_basis(interaction, pairs, even=True, seed=seed)
-            few = [cloud[:_PAIRS // 4] for cloud in clouds]
-            felt = [basis.convolve(cloud, np.full(len(cloud), 1.0 / len(cloud))) for cloud in few]
+            few = [jnp.asarray(cloud[: _PAIRS // 4]) for cloud in clouds]
+            felt = [basis.convolve(cloud, jnp.full(len(cloud), 1.0 / len(cloud))) for cloud in few]
             terms["interaction"] = Scaled(basis, _unit_gradient(felt, few))
     energy = LinearEnergy(**terms, internal=internal)
     if energy.size == 0:
-        raise ValueError(
+        raise InputError(
             "The energy has no term; give a potential, an interaction or the internal energy."
         )
     return energy
+
+
+def _leaves(parts: Sequence[Basis | None]) -> Iterator[Basis]:
+    for part in parts:
+        if isinstance(part, Stacked):
+            yield from _leaves(part.parts)
+        elif part is not None:
+            yield part
 
 
 def _differences(cloud: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -155,17 +176,17 @@ def _differences(cloud: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return cloud[first] - cloud[second]
 
 
-def _unit_gradient(bases: Sequence[Basis], clouds: Sequence[np.ndarray]) -> np.ndarray:
+def _unit_gradient(bases: Sequence[Basis], clouds: Sequence[Array | np.ndarray]) -> np.ndarray:
     """1/(rms of a gradient's component) of each feature over all clouds."""
-    square = sum(
-        np.asarray(_mean_square_gradient(basis, cloud))
+    squares = [
+        _mean_square_gradient(basis, jnp.asarray(cloud))
         for basis, cloud in zip(bases, clouds, strict=True)
-    )
-    rms = np.sqrt(np.asarray(square) / len(clouds))
+    ]
+    rms = np.sqrt(np.mean(squares, axis=0))
     # a feature without slope where the data are keeps a scale that its prior can switch off
     return 1.0 / np.maximum(rms, 1e-6 * rms.max())
 
 
 @eqx.filter_jit
 def _mean_square_gradient(basis: Basis, cloud: Float[Array, "n d"]) -> Float[Array, " K"]:
-    return jnp.mean(jax.vmap(basis.gradient)(jnp.asarray(cloud)) ** 2, axis=(0, 1))
+    return jnp.mean(jax.vmap(basis.gradient)(cloud) ** 2, axis=(0, 1))
