@@ -65,9 +65,7 @@ class Statistics:
     def sum_of_squares(self, coefficients: Float[np.ndarray, " K"]) -> float:
         """SSE(θ)."""
         return float(
-            coefficients @ self.gram @ coefficients
-            - 2.0 * self.moment @ coefficients
-            + self.square
+            coefficients @ self.gram @ coefficients - 2.0 * self.moment @ coefficients + self.square
         )
 
 
@@ -95,24 +93,22 @@ def statistics(
     gram = np.zeros((energy.size, energy.size))
     moment = np.zeros(energy.size)
     with double():
-        field = _around(energy, points, weight)
+        field = _around(energy, jnp.asarray(points), jnp.asarray(weight))
         for start in range(0, m, chunk):
             rows = slice(start, start + chunk)
             score = None if couplings.score is None else _pad(couplings.score[rows], chunk)
             root = np.sqrt(weight[rows])[:, None]
-            design = _weighted_design(field, _pad(points[rows], chunk), score, _pad(root, chunk))
+            weighted = _weighted_design(field, _pad(points[rows], chunk), score, _pad(root, chunk))
             # the Gram product by BLAS, which is several times as fast as XLA's on a CPU
-            design = np.asarray(design).reshape(-1, energy.size)
+            design = np.asarray(weighted)[: len(root)].reshape(-1, energy.size)
             gram += design.T @ design
-            moment += _pad(root * move[rows], chunk).ravel() @ design
+            moment += np.ravel(root * move[rows]) @ design
     square = float(weight @ np.sum(move**2, axis=1))
     return Statistics(n * tau * gram, n * moment, n * square / tau, n * d)
 
 
 @eqx.filter_jit
-def _around(
-    energy: LinearEnergy, points: Float[Array, "m d"], weight: Float[Array, " m"]
-) -> Field:
+def _around(energy: LinearEnergy, points: Float[Array, "m d"], weight: Float[Array, " m"]) -> Field:
     return energy.around(points, weight)
 
 
@@ -127,7 +123,6 @@ def _weighted_design(
     return root[:, :, None] * design
 
 
-def _pad(rows: Array | np.ndarray, length: int) -> np.ndarray:
+def _pad(rows: Float[Array | np.ndarray, "r c"], length: int) -> Float[Array, "m c"]:
     """Rows of zeros (and so of no weight) added, so that few shapes are ever compiled."""
-    rows = np.asarray(rows, dtype=np.float64)
-    return np.pad(rows, [(0, length - len(rows))] + [(0, 0)] * (rows.ndim - 1))
+    return jnp.asarray(np.pad(np.asarray(rows, np.float64), [(0, length - len(rows)), (0, 0)]))
