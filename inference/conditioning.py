@@ -19,6 +19,7 @@ from scipy.optimize import minimize
 from scipy.special import gammaln
 
 from bayesjko.inference.posterior import CHAINS
+from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.residual import Statistics
 
 __all__ = ["Conditioned", "Noise", "condition", "draw_conditioned", "maximise_evidence"]
@@ -70,7 +71,7 @@ def condition(
     other. With `inverse-gamma` noise the prior is θ | s² ~ N(0, s² diag(ridge)⁻¹).
 
     Raises:
-        ValueError: Q is not positive definite: the prior is too weak for features this collinear.
+        InputError: Q is not positive definite: the prior is too weak for features this collinear.
     """
     solved = [_solve(statistics, ridge) for statistics in blocks]
     return Conditioned(
@@ -99,9 +100,7 @@ def maximise_evidence(
         weak: positions of coefficients (β) whose prior stays vague whatever the evidence says:
             a scale for one coefficient alone would shrink it to nothing or not at all.
     """
-    typical = np.mean(
-        np.concatenate([np.diag(s.gram).reshape(-1, size) for s in blocks]), axis=0
-    )
+    typical = np.mean(np.concatenate([np.diag(s.gram).reshape(-1, size) for s in blocks]), axis=0)
     typical = np.where(typical > 0, typical, typical.max() or 1.0)
 
     def ridge_of(logs: np.ndarray) -> np.ndarray:
@@ -115,7 +114,7 @@ def maximise_evidence(
         ridge = ridge_of(logs)
         try:
             solved = [_solve(statistics, ridge) for statistics in blocks]
-        except ValueError:
+        except InputError:
             return 1e300, np.zeros(len(logs))
         found = _noise_and_evidence(blocks, solved, ridge, noise)
         spread = found["noise"] if np.isinf(found["shape"]) else _rate_over_shape(found)
@@ -124,6 +123,8 @@ def maximise_evidence(
         slope[list(weak)] = 0.0
         return -found["log_evidence"], -np.array([slope[group].sum() for group in groups])
 
+    if not groups:  # β alone
+        return condition(blocks, ridge_of(np.empty(0)), noise)
     scale = np.array([np.log(np.median(typical[group])) for group in groups])
     bounds = [(s + np.log(_FLOOR), s + np.log(_CEILING)) for s in scale]
     starts = [scale + np.log(relative) for relative in (1e-9, 1e-6, 1e-4, 1e-2, 1.0)]
@@ -174,7 +175,7 @@ def _solve(statistics: Statistics, ridge: np.ndarray) -> _Block:
     try:
         factor = cho_factor(scale[:, None] * matrix * scale, lower=True)
     except np.linalg.LinAlgError as error:
-        raise ValueError(
+        raise InputError(
             "The normal equations are not positive definite: features are collinear on these data "
             "and the prior is too weak to tell them apart; use fewer features or a stronger prior."
         ) from error
@@ -212,10 +213,10 @@ def _noise_and_evidence(
             "log_evidence": float(evidence),
         }
     variance = (residual + 2.0 * rate) / count if noise == "estimate" else float(noise)
+    if noise == "estimate":
+        residual += 2.0 * rate  # so that this s² is where the evidence's slope in it is zero
     evidence = (
-        determinants
-        - 0.5 * count * np.log(2.0 * np.pi * variance)
-        - 0.5 * residual / variance
+        determinants - 0.5 * count * np.log(2.0 * np.pi * variance) - 0.5 * residual / variance
     )
     return {"noise": variance, "shape": np.inf, "log_evidence": float(evidence)}
 
