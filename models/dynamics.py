@@ -17,7 +17,7 @@ from bayesjko.models.likelihoods.residual import SCHEMES, Scheme
 __all__ = ["advance", "drift"]
 
 _TOLERANCE = 1e-10  # of an implicit step, relative and absolute, in standard units
-_NEWTON_STEPS = 64
+_ROUNDS = 64  # of its iterations, at most
 
 
 def drift(
@@ -92,26 +92,22 @@ def _step(energy, theta, cloud, weight, dt, scheme):  # type: ignore[no-untyped-
     share = SCHEMES[scheme]
     if share == 0.0:
         return cloud + dt * drift(energy, theta, cloud, cloud, weight)
+    felt = theta[: energy.size - int(energy.internal)]
 
-    def gap(target, _):  # type: ignore[no-untyped-def]
-        between = (1.0 - share) * cloud + share * target
-        return target - cloud - dt * drift(energy, theta, between, between, weight)
+    def settle(guess, _):  # type: ignore[no-untyped-def]
+        """A small solve for each particle, the population it feels staying where it is guessed."""
+        field = energy.around((1.0 - share) * cloud + share * guess, weight)
 
-    if energy.interaction is None:  # particles do not feel each other: a small solve for each
+        def one(x, start):  # type: ignore[no-untyped-def]
+            def gap(y, _):  # type: ignore[no-untyped-def]
+                return y - x - dt * field.drift_design((1.0 - share) * x + share * y) @ felt
 
-        def one(x):  # type: ignore[no-untyped-def]
-            return optx.root_find(
-                lambda y, _: y
-                - x
-                - dt * drift(energy, theta, ((1 - share) * x + share * y)[None], x[None], weight[:1])[0],
-                optx.Newton(_TOLERANCE, _TOLERANCE),
-                x,
-                max_steps=_NEWTON_STEPS,
-                throw=False,
-            ).value
+            solver = optx.Newton(_TOLERANCE, _TOLERANCE)
+            return optx.root_find(gap, solver, start, max_steps=_ROUNDS, throw=False).value
 
-        return jax.vmap(one)(cloud)
-    solver = optx.FixedPointIteration(_TOLERANCE, _TOLERANCE)
-    return optx.fixed_point(
-        lambda y, _: y - gap(y, None), solver, cloud, max_steps=_NEWTON_STEPS, throw=False
-    ).value
+        return jax.vmap(one)(cloud, guess)
+
+    if energy.interaction is None:
+        return settle(cloud, None)
+    solver: optx.AbstractFixedPointSolver = optx.FixedPointIteration(_TOLERANCE, _TOLERANCE)
+    return optx.fixed_point(settle, solver, cloud, max_steps=_ROUNDS, throw=False).value
