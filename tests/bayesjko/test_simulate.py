@@ -11,7 +11,8 @@ import pytest
 
 from bayesjko.models.data import SnapshotError
 from bayesjko.readers import read_snapshots
-from bayesjko.simulate import main, simulate, true_drift, true_potential
+from bayesjko.simulate import simulate, true_drift, true_potential
+from bayesjko.simulate.__main__ import main
 
 module = sys.modules[simulate.__module__]  # whatever the package calls by its name
 

@@ -5,26 +5,20 @@ From Python, `simulate(...)`; from a shell, `python -m bayesjko.simulate --out s
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from jaxtyping import Array, Float, Int, Key
 
-from bayesjko.command import run_command, write_atomically
 from bayesjko.models.data import SnapshotError, Snapshots
 from bayesjko.models.precision import double
 from bayesjko.potentials import CHAINED, POTENTIALS
-from bayesjko.readers import WRITERS, write_snapshots
 
-__all__ = ["main", "simulate", "true_drift", "true_potential"]
+__all__ = ["simulate", "true_drift", "true_potential"]
 
 BOX = 4.0  # half the side of the cube of the uniform start, the benchmark's
 ESCAPED = 1e6  # a coordinate beyond this has left for infinity
@@ -160,67 +154,6 @@ def true_drift(
         )
 
 
-PAIRING = tyro.conf.create_mutex_group(required=False)
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """Simulate snapshots of a population whose energy is known."""
-
-    out: Path
-    """Where to: .nc and .zarr keep the truth, .npz, .csv and .parquet the particles only."""
-    potential: str = "styblinski_tang"
-    """V: a name (a wrong one lists them) or none."""
-    interaction: str = "none"
-    """W: a name as for the potential, or none."""
-    beta: float = 0.1
-    """Strength of the internal energy: the noise is √(2 beta) dB."""
-    particles: int = 1000
-    """How many in each snapshot."""
-    snapshots: int = 6
-    """How many, tau apart from time 0."""
-    tau: float = 0.01
-    """Time between two snapshots."""
-    times: tuple[float, ...] | None = None
-    """When to look, instead of snapshots and tau."""
-    substeps: int = 20
-    """Euler–Maruyama steps in the shortest interval."""
-    paired: Annotated[bool, PAIRING, tyro.conf.FlagCreatePairsOff] = False
-    """Follow the same particles."""
-    unpaired: Annotated[bool, PAIRING, tyro.conf.FlagCreatePairsOff] = False
-    """A fresh population for every snapshot, as real data have: the default."""
-    dimension: int = 2
-    """Number of features."""
-    start: Literal["uniform", "normal"] = "uniform"
-    """The first population: uniform on [−4, 4] in each feature, or standard normal."""
-    interaction_scale: float = 1.0
-    """A factor on W."""
-    seed: int = 0
-    """The same seed gives the same file."""
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m bayesjko.simulate`; returns the exit code."""
-    return run_command("python -m bayesjko.simulate", Simulation, _run, arguments)
-
-
-def _run(options: Simulation) -> None:
-    settings = dict(vars(options))
-    out: Path = settings.pop("out")
-    settings.pop("unpaired")  # what not being paired means
-    ending = out.suffix.lower()
-    if ending not in WRITERS:
-        raise SnapshotError(
-            f"Cannot write '{out}': its ending must be one of {', '.join(WRITERS)}."
-        )
-    with write_atomically(out) as fresh:  # a place that cannot be written fails before the work
-        found = simulate(**settings)
-        write_snapshots(found, fresh)
-    print(*found.notes, f"Written to {out}.")
-    if ending not in (".nc", ".zarr"):
-        print(f"A {ending} file keeps the particles and not the truth; .nc and .zarr keep both.")
-
-
 @partial(jax.jit, static_argnames=("potential", "interaction"))
 def _drift(
     x: Float[Array, "n d"],
@@ -334,7 +267,3 @@ def _check_escape(clouds: Sequence[Float[np.ndarray, "n d"]], truth: Mapping[str
                 f"potential {truth['potential']} and interaction {truth['interaction']}; shorten "
                 "tau, or take more substeps if the energy is bounded below."
             )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
