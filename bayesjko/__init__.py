@@ -1,6 +1,7 @@
 """Bayesian inference of the energy that drives a population, learned from snapshots."""
 
 from bayesjko.demos import demo
+from bayesjko.energy import energy_at
 from bayesjko.evaluate import evaluate
 from bayesjko.fit import fit
 from bayesjko.forecast import Forecast, forecast
@@ -19,6 +20,7 @@ __all__ = [
     "SnapshotError",
     "Snapshots",
     "demo",
+    "energy_at",
     "evaluate",
     "fit",
     "forecast",
