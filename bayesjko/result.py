@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -24,8 +24,10 @@ from bayesjko.inference.posterior import Posterior
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.errors import InputError
+from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.models.precision import double
 from bayesjko.models.specification import decode, encode
+from bayesjko.readers.hdf5 import check_hdf5
 
 __all__ = ["Result", "load_result"]
 
@@ -58,9 +60,9 @@ class Result:
     scores: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def scheme(self) -> str:
+    def scheme(self) -> Scheme:
         """Where between source and target the fit took the force."""
-        return str(self.settings.get("scheme", "explicit"))
+        return cast(Scheme, self.settings.get("scheme", "explicit"))
 
     @property
     def beta(self) -> Float[np.ndarray, " draws"] | None:
@@ -98,7 +100,9 @@ class Result:
         """The energy's first variation around a snapshot's cloud, in standard units."""
         cloud = self.standardisation.points(self.snapshots.particles[snapshot])
         with double():
-            return self.energy.around(jnp.asarray(cloud), jnp.asarray(self.snapshots.weights[snapshot]))
+            return self.energy.around(
+                jnp.asarray(cloud), jnp.asarray(self.snapshots.weights[snapshot])
+            )
 
     def drift(
         self, points: Float[np.ndarray, "n d"], time: float | None = None
@@ -134,7 +138,9 @@ class Result:
         """
         where = self.energy.slices.get("potential")
         if where is None:
-            raise InputError("This energy has no potential term; fit with a potential to ask for V.")
+            raise InputError(
+                "This energy has no potential term; fit with a potential to ask for V."
+            )
         snapshot = self.snapshot_index(time)
         draws = self.posterior.draws[:, self.period(snapshot), where]
         origin = self.standardisation.mean[None]
@@ -215,6 +221,17 @@ class Result:
         attributes = {"method": posterior.method, "uncertainty": posterior.uncertainty}
         return xr.Dataset(variables, coordinates, attributes)
 
+    def _standard_draws(self) -> dict[str, Any]:
+        """Draws that the posterior group has in the user's units only: read back to the bit."""
+        posterior = self.posterior
+        variables: dict[str, Any] = {}
+        if "internal" in self.energy.slices:
+            values = posterior.coefficients[..., self.energy.slices["internal"]]
+            variables["standard_beta"] = (("chain", "draw", "period"), values[..., 0])
+        if posterior.noise is not None:
+            variables["standard_noise"] = (("chain", "draw"), posterior.noise)
+        return variables
+
     def _period_starts(self) -> np.ndarray:
         return self.snapshots.times[: self.posterior.mean.shape[0]]
 
@@ -230,7 +247,10 @@ class Result:
         return xr.Dataset(
             {
                 "x": (("particle", "feature"), np.concatenate(snapshots.particles)),
-                "snapshot": ("particle", np.repeat(np.arange(len(snapshots.times)), snapshots.counts)),
+                "snapshot": (
+                    "particle",
+                    np.repeat(np.arange(len(snapshots.times)), snapshots.counts),
+                ),
                 "w": ("particle", np.concatenate(snapshots.weights)),
                 "t": ("time", snapshots.times),
             },
@@ -251,8 +271,12 @@ class Result:
             "duration": ((), self.standardisation.duration),
             "posterior_mean": (("period", "coefficient"), posterior.mean),
         }
+        variables |= self._standard_draws()
         optional = {
-            "posterior_covariance": (("period", "coefficient", "coefficient_too"), posterior.covariance),
+            "posterior_covariance": (
+                ("period", "coefficient", "coefficient_too"),
+                posterior.covariance,
+            ),
             "information": (("period", "coefficient", "coefficient_too"), posterior.information),
             "prior_precision": (("coefficient",), posterior.prior_precision),
             "log_evidence": ((), posterior.log_evidence),
@@ -271,10 +295,11 @@ def load_result(path: str | Path) -> Result:
     if not path.exists():
         raise InputError(f"There is no file {path}; give the result file that a fit wrote.")
     try:
+        check_hdf5(path)
         with xr.open_datatree(path, engine="h5netcdf") as tree:
             tree.load()
             return _from_datatree(tree)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # damaged bytes can make the libraries raise anything at all
         raise InputError(
             f"{path} is not a whole result file of bayesjko ({_first_line(error)}); "
             "fit again, or copy the file again if it was cut short."
@@ -282,9 +307,13 @@ def load_result(path: str | Path) -> Result:
 
 
 def _from_datatree(tree: xr.DataTree) -> Result:
-    if tree.attrs["format"] != FORMAT:
-        raise ValueError(f"its format is {tree.attrs['format']}, this version reads {FORMAT}")
-    draws, observed, constant = tree["posterior"], tree["observed_data"], tree["constant_data"]
+    version = tree.attrs.get("format")
+    if version != FORMAT:
+        raise ValueError(f"its format is {version}, this version reads {FORMAT}")
+    draws, observed, constant, stats = (
+        tree.children[name].to_dataset()
+        for name in ("posterior", "observed_data", "constant_data", "sample_stats")
+    )
     energy = decode(json.loads(str(constant["energy"].item())))
     standardisation = Standardisation(
         constant["mean"].values, float(constant["length"]), float(constant["duration"])
@@ -303,24 +332,21 @@ def _from_datatree(tree: xr.DataTree) -> Result:
     parts = []
     for term in energy.sizes:
         if term == "internal":
-            parts.append(draws["beta"].values[..., None] / standardisation.energy)
+            parts.append(constant["standard_beta"].values[..., None])
         else:
             parts.append(draws[f"{term}_coefficients"].values)
-    square = standardisation.length**2 / standardisation.duration
     posterior = Posterior(
         coefficients=np.concatenate(parts, axis=-1),
         mean=constant["posterior_mean"].values,
         covariance=_optional(constant, "posterior_covariance"),
-        noise=draws["noise"].values / square if "noise" in draws else None,
+        noise=_optional(constant, "standard_noise"),
         log_evidence=float(constant["log_evidence"]) if "log_evidence" in constant else None,
         method=str(draws.attrs["method"]),
         uncertainty=str(draws.attrs["uncertainty"]),
         prior_precision=_optional(constant, "prior_precision"),
         information=_optional(constant, "information"),
         notes=tuple(posterior_notes),
-        sample_stats={
-            str(name): values.values for name, values in tree["sample_stats"].data_vars.items()
-        },
+        sample_stats={str(name): values.values for name, values in stats.data_vars.items()},
     )
     return Result(
         energy,
@@ -333,7 +359,7 @@ def _from_datatree(tree: xr.DataTree) -> Result:
     )
 
 
-def _optional(group: Any, name: str) -> np.ndarray | None:
+def _optional(group: xr.Dataset, name: str) -> np.ndarray | None:
     return group[name].values if name in group else None
 
 

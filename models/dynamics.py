@@ -102,12 +102,12 @@ def _step(energy, theta, cloud, weight, dt, scheme):  # type: ignore[no-untyped-
             def gap(y, _):  # type: ignore[no-untyped-def]
                 return y - x - dt * field.drift_design((1.0 - share) * x + share * y) @ felt
 
-            solver = optx.Newton(_TOLERANCE, _TOLERANCE)
+            solver: optx.Newton = optx.Newton(_TOLERANCE, _TOLERANCE)
             return optx.root_find(gap, solver, start, max_steps=_ROUNDS, throw=False).value
 
         return jax.vmap(one)(cloud, guess)
 
     if energy.interaction is None:
         return settle(cloud, None)
-    solver: optx.AbstractFixedPointSolver = optx.FixedPointIteration(_TOLERANCE, _TOLERANCE)
-    return optx.fixed_point(settle, solver, cloud, max_steps=_ROUNDS, throw=False).value
+    rounds: optx.FixedPointIteration = optx.FixedPointIteration(_TOLERANCE, _TOLERANCE)
+    return optx.fixed_point(settle, rounds, cloud, max_steps=_ROUNDS, throw=False).value

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,8 @@ from bayesjko.models.errors import InputError
 from bayesjko.result import Result
 
 __all__ = ["evaluate", "score_table"]
+
+Order = Literal[1, 2]
 
 _LEVEL = 0.90
 
@@ -82,10 +84,9 @@ def evaluate(
     cumulative = moved(0, intervals, coefficients[:1])[0]
     with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
 
-        def score(cloud: np.ndarray, k: int, weight: np.ndarray, order: int):  # type: ignore[no-untyped-def]
-            return pool.submit(
-                wasserstein, cloud, test.particles[k + 1], weight, test.weights[k + 1], order=order
-            )
+        def score(cloud: np.ndarray, k: int, weight: np.ndarray, order: Order) -> Future[float]:
+            rest = test.particles[k + 1], weight, test.weights[k + 1]
+            return pool.submit(wasserstein, cloud, *rest, order=order)
 
         waiting: list[dict[str, Any]] = []
         for k in range(intervals):
@@ -114,7 +115,9 @@ def evaluate(
 
 def score_table(scores: dict[str, Any]) -> str:
     """The one-step-ahead W1 of each interval beside its two references, as text."""
-    lines = [f"{'time':>10} {'W1':>9} {'90% interval':>19} {'nobody moves':>13} {'noise floor':>12}"]
+    lines = [
+        f"{'time':>10} {'W1':>9} {'90% interval':>19} {'nobody moves':>13} {'noise floor':>12}"
+    ]
     for row in scores["intervals"]:
         interval = f"{row['w1_low']:.4g} to {row['w1_high']:.4g}"
         lines.append(
@@ -139,14 +142,12 @@ def _collect(row: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _floor(fitted: Snapshots, test: Snapshots, k: int, order: int, seed: int) -> float:
+def _floor(fitted: Snapshots, test: Snapshots, k: int, order: Order, seed: int) -> float:
     """How far apart two samples of the same population are."""
     x, w = test.particles[k], test.weights[k]
     same = np.flatnonzero(np.isclose(fitted.times, test.times[k], rtol=1e-9, atol=0.0))
     if len(same) and not _share_particles(fitted.particles[same[0]], x):
-        return wasserstein(
-            x, fitted.particles[same[0]], w, fitted.weights[same[0]], order=order
-        )
+        return wasserstein(x, fitted.particles[same[0]], w, fitted.weights[same[0]], order=order)
     halves = np.array_split(np.random.default_rng(seed).permutation(len(x)), 2)
     a, b = (rows for rows in halves)
     return wasserstein(x[a], x[b], w[a] / w[a].sum(), w[b] / w[b].sum(), order=order)

@@ -38,9 +38,7 @@ class FitCommand:
     """Names of the features, separated by commas; for h5ad an obsm key as X_pca or X_pca:5."""
     weight: str | None = None
     """Name of a column of particle weights."""
-    settings: Annotated[FitSettings, tyro.conf.OmitArgPrefixes] = field(
-        default_factory=FitSettings
-    )
+    settings: Annotated[FitSettings, tyro.conf.OmitArgPrefixes] = field(default_factory=FitSettings)
     out: Path | None = None
     """Result file to write (netCDF)."""
     plots: Path | None = None
@@ -64,9 +62,7 @@ def _run(command: FitCommand) -> None:
         temporary = None
         if command.out is not None:  # fails before the work, not after it
             temporary = files.enter_context(write_atomically(command.out))
-        result = fit(
-            snapshots, command.settings, progress=not (command.quiet or command.json)
-        )
+        result = fit(snapshots, command.settings, progress=not (command.quiet or command.json))
         reading = {"time": command.time, "features": command.features}
         result = replace(result, settings={**result.settings, "reading": reading})
         if temporary is not None:

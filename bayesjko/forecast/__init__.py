@@ -99,10 +99,12 @@ def forecast(
             positive, or the energy does not confine the particles.
     """
     horizon = float(np.mean(result.snapshots.durations)) if horizon is None else float(horizon)
-    if not horizon > 0:
+    if not 0 < horizon < np.inf:
         raise InputError(f"The horizon is {horizon:g}; give a positive duration.")
     if draws < 1 or substeps < 1:
-        raise InputError(f"Cannot simulate {draws} draws with {substeps} substeps; give at least 1.")
+        raise InputError(
+            f"Cannot simulate {draws} draws with {substeps} substeps; give at least 1."
+        )
     cloud, weight, begin = _start(result, start, start_time)
     rng = np.random.default_rng(seed)
     available = result.posterior.draws
@@ -155,11 +157,13 @@ def simulate_draws(
     Raises:
         InputError: particles escape: the energy does not confine them.
     """
-    scheme = scheme or result.scheme  # type: ignore[assignment]
+    scheme = scheme or result.scheme
     observed = result.snapshots.times
     times = _stops(observed, begin, end)
     usual = float(np.mean(result.snapshots.durations))
-    states = [np.broadcast_to(result.standardisation.points(cloud), (len(coefficients), *cloud.shape))]
+    states = [
+        np.broadcast_to(result.standardisation.points(cloud), (len(coefficients), *cloud.shape))
+    ]
     key = jax.random.key(seed)
     with double():
         for index, (t, after) in enumerate(zip(times[:-1], times[1:], strict=True)):
@@ -212,7 +216,7 @@ def _check_confined(clouds: np.ndarray, time: float) -> None:
     lost = ~np.all(np.abs(clouds) < _ESCAPE, axis=(1, 2))
     if lost.any():
         raise InputError(
-            f"Particles escape before time {time:g} in {int(lost.sum())} of {len(clouds)} draws: the "
-            "energy does not confine them there; shorten the horizon, take more substeps, or fit a "
+            f"Particles escape before time {time:g} in {int(lost.sum())} of {len(clouds)} draws: "
+            "the energy does not confine them there; shorten the horizon, take more substeps, or fit a "
             "basis that confines (rbf, or poly of an even degree on more data)."
         )
