@@ -14,7 +14,7 @@ from bayesjko.forecast import default_mode, simulate_draws
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.plots.style import BLUE, VERMILION, new_panels
-from bayesjko.plots.view import Plane, shown, thin
+from bayesjko.plots.view import Plane, part_of, shown, thin
 from bayesjko.result import Result
 
 __all__ = ["draw_clouds"]
@@ -35,6 +35,7 @@ def draw_clouds(result: Result, test: Snapshots | None = None) -> Figure:
     ratio = 0.8 if plane.is_line else float(np.clip(plane.sides[1] / plane.sides[0], 0.5, 1.4))
     what = "snapshots" if test is None else "held-out snapshots"
     rest = f" (first two of {data.dimension} features)" if data.dimension > 2 else ""
+    rest += part_of(len(intervals), len(data.times) - 1, "intervals")
     figure, panels = new_panels(
         f"Observed {what}, and each predicted from the one before\n"
         f"by the posterior-mean energy{rest}",

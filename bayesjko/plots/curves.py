@@ -66,7 +66,9 @@ def draw_curves(
         plane.frame(axes)
     panels[0].set_ylim(*_limits(plane, layers, falls=origin is None))
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3)
+    figure.legend(
+        handles, names, loc="outside lower center", ncols=len(names) if len(names) < 5 else 3
+    )
     return figure
 
 

@@ -18,7 +18,7 @@ from bayesjko.models.data import Snapshots
 from bayesjko.plots.curves import draw_curves
 from bayesjko.plots.layer import Layer
 from bayesjko.plots.style import BLACK, GREY, new_panels
-from bayesjko.plots.view import Plane, period_name, shown, taking_part, thin, truth_of
+from bayesjko.plots.view import Plane, part_of, period_name, shown, taking_part, thin, truth_of
 from bayesjko.result import Result
 from bayesjko.simulate import true_drift
 
@@ -69,11 +69,12 @@ class _Arrows:
 
 
 def _draw_fields(result: Result, plane: Plane) -> Figure:
-    fields = [one for k in _snapshots(result) for one in _fields(result, plane, k)]
+    snapshots = _snapshots(result, _PANELS if truth_of(result) is None else _PANELS // 2)
+    fields = [one for k in snapshots for one in _fields(result, plane, k)]
     ratio = float(np.clip(plane.sides[1] / plane.sides[0], 0.5, 1.4))
     side = {1: 5.6, 2: 4.6}.get(len(fields), 4.0)
     figure, panels = new_panels(
-        "Force field: where the energy drives particles, diffusion left out" + plane.caveat,
+        f"Force field: {_title(result, snapshots)}{plane.caveat}",
         len(fields),
         width=side,
         height=side * ratio,
@@ -131,9 +132,14 @@ def _size(vectors: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
     return np.linalg.norm(vectors, axis=1)
 
 
-def _snapshots(result: Result) -> list[int]:
+def _title(result: Result, snapshots: list[int]) -> str:
+    periods = result.posterior.mean.shape[0]
+    part = "" if periods == 1 else part_of(len(snapshots), periods, "periods")
+    return f"where the energy drives particles, diffusion left out{part}"
+
+
+def _snapshots(result: Result, most: int) -> list[int]:
     """One a period; several where the drift depends on where the others are; else the last."""
-    most = _PANELS if truth_of(result) is None else 3
     periods = result.posterior.mean.shape[0]
     if periods > 1:
         return shown(periods, most)
@@ -189,8 +195,9 @@ def _draw_arrows(axes: Axes, one: _Arrows, plane: Plane, full: float) -> None:
 
 def _draw_line(result: Result, plane: Plane) -> Figure:
     points = Layer.points(plane)
+    snapshots = _snapshots(result, _PANELS)
     layers = []
-    for k in _snapshots(result):
+    for k in snapshots:
         drift = drift_spread(result, points, float(result.snapshots.times[k]))
         spread = Spread(*(v[:, 0] for v in (drift.mean, drift.sd, drift.low, drift.high)))
         actual = _true(result, points, k)
@@ -200,7 +207,7 @@ def _draw_line(result: Result, plane: Plane) -> Figure:
     return draw_curves(
         plane,
         layers,
-        title="Force: where the energy drives particles, diffusion left out",
+        title=f"Force: {_title(result, snapshots)}",
         label="drift (features / time)\nleft  ←  0  →  right",
         dots="particles",
     )

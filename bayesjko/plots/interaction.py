@@ -16,7 +16,7 @@ from bayesjko.models.data import Snapshots
 from bayesjko.models.precision import double
 from bayesjko.plots.layer import Layer
 from bayesjko.plots.maps import draw_layers
-from bayesjko.plots.view import Plane, period_name, short, shown, truth_of
+from bayesjko.plots.view import Plane, part_of, period_name, short, shown, truth_of
 from bayesjko.potentials import POTENTIALS
 from bayesjko.result import Result
 
@@ -50,11 +50,11 @@ def draw_interaction(result: Result, test: Snapshots | None = None) -> Figure | 
         )
         for k in shown(periods, _PERIODS)
     ]
-    left_out = "" if len(layers) == periods else f" ({len(layers)} of {periods} periods)"
+    part = part_of(len(layers), periods, "periods")
     return draw_layers(
         plane,
         layers,
-        title=f"Interaction energy: a pair of particles moves to low W{left_out}",
+        title=f"Interaction energy: a pair of particles moves to low W{part}",
         label="interaction W (features² / time)",
         dots="pairs of particles",
         origin="no displacement",

@@ -9,7 +9,7 @@ from bayesjko.energy import potential_spread
 from bayesjko.models.data import Snapshots
 from bayesjko.plots.layer import Layer
 from bayesjko.plots.maps import draw_layers
-from bayesjko.plots.view import Plane, period_name, shown, taking_part, truth_of
+from bayesjko.plots.view import Plane, part_of, period_name, shown, taking_part, truth_of
 from bayesjko.result import Result
 from bayesjko.simulate import true_potential
 
@@ -44,11 +44,11 @@ def draw_landscape(result: Result, test: Snapshots | None = None) -> Figure | No
         )
         for k in shown(periods, _PERIODS)
     ]
-    left_out = "" if len(layers) == periods else f" ({len(layers)} of {periods} periods)"
+    part = part_of(len(layers), periods, "periods")
     return draw_layers(
         plane,
         layers,
-        title=f"Energy landscape: particles move downhill, to low potential{left_out}",
+        title=f"Energy landscape: particles move downhill, to low potential{part}",
         label="potential V (features² / time)",
         dots="particles",
         origin="data's mean",

@@ -15,7 +15,7 @@ from bayesjko.models.data import Snapshots
 from bayesjko.potentials import POTENTIALS
 from bayesjko.result import Result
 
-__all__ = ["Plane", "period_name", "short", "shown", "taking_part", "thin", "truth_of"]
+__all__ = ["Plane", "part_of", "period_name", "short", "shown", "taking_part", "thin", "truth_of"]
 
 _NEIGHBOUR = 5  # which nearest particle tells how dense the data are
 
@@ -127,6 +127,11 @@ def truth_of(result: Result) -> Mapping[str, Any] | None:
 def shown(count: int, most: int) -> list[int]:
     """All positions, or as many as there is room for, from the first to the last."""
     return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most))})
+
+
+def part_of(count: int, whole: int, what: str) -> str:
+    """What a title adds where there was no room for all."""
+    return "" if count == whole else f" ({count} of {whole} {what})"
 
 
 def period_name(result: Result, period: int) -> str:
