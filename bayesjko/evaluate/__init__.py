@@ -53,13 +53,18 @@ def evaluate(
         JSON types: `intervals`, one object each, and `w1_mean` and `w2_mean` over them.
 
     Raises:
-        InputError: the features are not the result's.
+        InputError: the features are not the result's, or the numbers of draws and substeps are
+            not positive.
     """
     if test.features != result.snapshots.features:
         raise InputError(
             f"The test snapshots have the features {', '.join(test.features)} and the fit "
             f"{', '.join(result.snapshots.features)}; give the same ones in the same order."
         )
+    if draws < 1 or substeps < 1:
+        raise InputError(f"Cannot score {draws} draws with {substeps} substeps; give at least 1.")
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give a whole number of at least 0.")
     mode = mode or default_mode(result)
     chosen = np.random.default_rng(seed).permutation(len(result.posterior.draws))[:draws]
     coefficients = np.concatenate([result.posterior.mean[None], result.posterior.draws[chosen]])

@@ -105,6 +105,8 @@ def forecast(
         raise InputError(
             f"Cannot simulate {draws} draws with {substeps} substeps; give at least 1."
         )
+    if seed < 0:
+        raise InputError(f"The seed is {seed}; give a whole number of at least 0.")
     cloud, weight, begin = _start(result, start, start_time)
     rng = np.random.default_rng(seed)
     available = result.posterior.draws
@@ -217,6 +219,6 @@ def _check_confined(clouds: np.ndarray, time: float) -> None:
     if lost.any():
         raise InputError(
             f"Particles escape before time {time:g} in {int(lost.sum())} of {len(clouds)} draws: "
-            "the energy does not confine them there; shorten the horizon, take more substeps, or fit a "
-            "basis that confines (rbf, or poly of an even degree on more data)."
+            "the energy does not confine them there; shorten the horizon, take more substeps, or "
+            "fit a basis that confines (rbf, or poly of an even degree on more data)."
         )

@@ -150,6 +150,15 @@ def test_a_seed_fixes_the_scores_and_threads_do_not_matter(scores):
     assert few[0] == few[1] != few[2]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"draws": 0}, "at least 1"), ({"substeps": 0}, "at least 1"), ({"seed": -1}, "seed is -1")],
+)
+def test_numbers_that_cannot_be_are_told(options, said):
+    with pytest.raises(InputError, match=said):
+        evaluate(RESULT, TEST, **options)
+
+
 def test_other_features_are_told():
     renamed = Snapshots(TIMES, TEST.particles, features=("x2", "x1"))
     with pytest.raises(InputError, match="x2, x1 and the fit x1, x2"):

@@ -151,6 +151,7 @@ def test_particles_that_escape_are_told_with_the_time():
         ({"horizon": np.nan}, "positive"),
         ({"draws": 0}, "at least 1"),
         ({"substeps": 0}, "at least 1"),
+        ({"seed": -1}, "seed is -1"),
     ],
 )
 def test_what_cannot_be_forecast_is_told(options, said):
