@@ -121,10 +121,6 @@ def test_terms_lie_side_by_side(energy):
     assert list(energy.sizes) == [
         term for term in ("potential", "interaction", "internal") if getattr(energy, term)
     ]
-    groups = [np.arange(energy.size)[group] for group in energy.groups]
-    np.testing.assert_array_equal(
-        np.concatenate([*groups, []]), np.arange(energy.size - energy.internal)
-    )
 
 
 def test_an_energy_survives_json_to_the_bit(energy):
