@@ -23,7 +23,9 @@ def read_points(path: str | Path, features: Sequence[str]) -> Float[np.ndarray, 
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"There is no file {path}; give a table with columns {', '.join(features)}.")
+        raise InputError(
+            f"There is no file {path}; give a table with columns {', '.join(features)}."
+        )
     try:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)

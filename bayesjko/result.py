@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from bayesjko.inference.posterior import Posterior
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.errors import InputError
+from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.models.precision import double
 from bayesjko.models.specification import decode, encode
@@ -87,7 +88,7 @@ class Result:
         if time is None:
             return len(self.snapshots.times) - 1
         gap = np.abs(self.snapshots.times - time)
-        if gap.min() > 1e-9 * max(1.0, np.abs(self.snapshots.times).max()):
+        if not gap.min() <= 1e-9 * max(1.0, np.abs(self.snapshots.times).max()):
             times = ", ".join(f"{t:g}" for t in self.snapshots.times)
             raise InputError(f"No snapshot at time {time:g}; there are snapshots at {times}.")
         return int(np.argmin(gap))
@@ -282,6 +283,12 @@ class Result:
             "log_evidence": ((), posterior.log_evidence),
         }
         variables |= {name: v for name, v in optional.items() if v[1] is not None}
+        if posterior.goodness_of_fit is not None:
+            variables["goodness_of_fit"] = (
+                "goodness",
+                list(astuple(posterior.goodness_of_fit)),
+                {"long_name": "chi-square, degrees of freedom, p-value"},
+            )
         return xr.Dataset(variables, {"feature": list(self.snapshots.features)})
 
 
@@ -345,6 +352,11 @@ def _from_datatree(tree: xr.DataTree) -> Result:
         uncertainty=str(draws.attrs["uncertainty"]),
         prior_precision=_optional(constant, "prior_precision"),
         information=_optional(constant, "information"),
+        goodness_of_fit=(
+            GoodnessOfFit(*map(float, constant["goodness_of_fit"].values))
+            if "goodness_of_fit" in constant
+            else None
+        ),
         notes=tuple(posterior_notes),
         sample_stats={str(name): values.values for name, values in stats.data_vars.items()},
     )

@@ -20,23 +20,37 @@ class FitSettings:
     by '+', or none. Widths are in units of the data's spread."""
     interaction: str = "none"
     """Basis of the interaction W, likewise."""
-    internal: bool = False
+    internal: bool = True
     """Learn the strength β of the internal energy (how much the particles diffuse)."""
     time_variation: Literal["static", "piecewise"] = "static"
     """One energy for all times, or one for each interval between snapshots."""
+    likelihood: Literal["auto", "residual", "weak", "flow"] = "auto"
+    """How snapshots are explained: residual (couplings, JKOnet*), weak (moments, trapezoidal in
+    time), flow (moments of simulated paths), or auto: residual for paired snapshots and for
+    piecewise energies (whose β no moments of two snapshots can tell from V), weak for others as
+    long as the sampling interval is short enough for it, else flow."""
     scheme: Scheme = "explicit"
-    """Where between two coupled particles the force is taken."""
+    """Residual: where between two coupled particles the force is taken."""
     covariance: Covariance = "sandwich"
     """What intervals stand on: sandwich (counted per particle) or model (overconfident)."""
     noise: Literal["inverse-gamma", "estimate"] | float = "inverse-gamma"
-    """Residual variance per unit time: unknown, the most probable one, or a number in standard
+    """Residual: variance per unit time: unknown, the most probable one, or a number in standard
     units."""
     prior_scale: float | None = None
     """Prior standard deviation of a coefficient in standard units; by evidence if not given."""
+    tests: int | None = None
+    """Weak and flow: Gaussian bumps used as tests beside the potential's own features; as many as
+    coefficients, and at least 50, if not given."""
+    shrinkage: float = 0.02
+    """Weak and flow: share of the identity in the tests' covariance that weighs them."""
+    copies: int = 8
+    """Flow: noise copies of each simulated path, an even number."""
+    steps: int = 8
+    """Flow: steps of each simulated path."""
     coupling: Literal["exact", "entropic"] = "exact"
-    """Solver of the optimal transport between snapshots; paired snapshots need none."""
+    """Residual: solver of the optimal transport between snapshots; paired snapshots need none."""
     density: Literal["mixture", "kernel"] = "mixture"
-    """Estimator of the density's gradient, for the internal energy."""
+    """Residual: estimator of the density's gradient, for the internal energy."""
     holdout: float = 0.0
     """Fraction of every snapshot's particles held out and scored at the end."""
     draws: int = 1000

@@ -30,7 +30,7 @@ def summarise(result: Result) -> str:
             f"Log evidence: {posterior.log_evidence:.2f}; intervals stand on the "
             f"{posterior.uncertainty} covariance."
         )
-    lines += [*_beta_lines(result), *posterior.notes, *_truth_lines(result)]
+    lines += [*_beta_lines(result), *_fit_lines(result), *posterior.notes, *_truth_lines(result)]
     if result.scores:
         lines += [
             "Held-out particles, one step ahead (earth mover's distance W1):",
@@ -54,7 +54,10 @@ def _energy_line(result: Result) -> str:
     terms = [f"{names[term]} ({size})" for term, size in result.energy.sizes.items()]
     periods = result.posterior.mean.shape[0]
     time = "the same at all times" if periods == 1 else f"one for each of {periods} intervals"
-    return f"Energy: {' + '.join(terms)} coefficients, {time}; scheme {result.scheme}."
+    likelihood = str(result.settings["likelihood"])
+    if likelihood == "residual":
+        likelihood += f", scheme {result.scheme}"
+    return f"Energy: {' + '.join(terms)} coefficients, {time}; likelihood {likelihood}."
 
 
 def _beta_lines(result: Result) -> list[str]:
@@ -68,6 +71,21 @@ def _beta_lines(result: Result) -> list[str]:
         when = "" if betas.shape[1] == 1 else f" from time {start:g}"
         lines.append(f"β{when}: {draws.mean():.4g}, 90% interval {low:.4g} to {high:.4g}.")
     return lines
+
+
+def _fit_lines(result: Result) -> list[str]:
+    test = result.posterior.goodness_of_fit
+    if test is None:
+        return []
+    verdict = (
+        "the data contradict a gradient flow of this energy"
+        if test.p_value < 0.05
+        else "the data are compatible with a gradient flow of this energy"
+    )
+    return [
+        f"Goodness of fit: χ² = {test.statistic:.1f} at {test.degrees_of_freedom:.1f} degrees of "
+        f"freedom, p = {test.p_value:.3g}: {verdict}."
+    ]
 
 
 def _truth_lines(result: Result) -> list[str]:
@@ -84,8 +102,8 @@ def _truth_lines(result: Result) -> list[str]:
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     covered = float(np.mean((low <= actual) & (actual <= high)))
     lines = [
-        f"Truth: drift at {len(rows)} particles of the last snapshot, error {error:.3g} of a size of "
-        f"{size:.3g}; the 90% intervals hold {covered:.0%} of its components."
+        f"Truth: drift at {len(rows)} particles of the last snapshot, error {error:.3g} of a size "
+        f"of {size:.3g}; the 90% intervals hold {covered:.0%} of its components."
     ]
     if result.betas is not None:
         lines.append(f"Truth: β = {truth['beta']:g}.")

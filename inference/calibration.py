@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize
 
 from bayesjko.inference.conditioning import Conditioned
 from bayesjko.inference.problem import Meat
@@ -23,14 +25,15 @@ from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.precision import double
 
-__all__ = ["residual_meat", "sandwich"]
+__all__ = ["calibrated_ridge", "residual_meat", "sandwich"]
 
 _CHUNK = 4096  # particles whose influence is formed at a time
+_JITTER = 1e-10  # relative: features that say the same make a covariance singular
+_LOWEST, _HIGHEST = -18.0, 10.0  # how far, in logs, a precision may be from the data's own
+_SHIFTS = (-14.0, -11.0, -8.0, -5.0, -2.0, 1.0)
 
 
-def sandwich(
-    conditioned: Conditioned, meat: Float[np.ndarray, "S S"]
-) -> Float[np.ndarray, "S S"]:
+def sandwich(conditioned: Conditioned, meat: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:
     """Covariance of θ̂ about the truth, all periods together: Q⁻¹(M + s²R)Q⁻¹, R = s²Λ the ridge.
 
     With b = Aθ + ε and Cov ε = M the error is Q⁻¹(ε − Rθ); its second term, the ridge's bias, has
@@ -122,8 +125,11 @@ def _snapshot_meat(
             mean += weighted.sum(axis=0)
             cross += w @ weighted
     # Σ w²(h − h̄)(h − h̄)ᵀ from its three sums
-    return square - np.outer(cross, mean) - np.outer(mean, cross) + (weight @ weight) * np.outer(
-        mean, mean
+    return (
+        square
+        - np.outer(cross, mean)
+        - np.outer(mean, cross)
+        + (weight @ weight) * np.outer(mean, mean)
     )
 
 
@@ -142,3 +148,75 @@ def _value_and_pull(
 
     value, pull = jax.vmap(one, in_axes=(0, None if score is None else 0))(points, score)
     return value, jnp.moveaxis(pull, 1, 0)
+
+
+def calibrated_ridge(
+    gram: Float[np.ndarray, "S S"],
+    moment: Float[np.ndarray, " S"],
+    meat: Float[np.ndarray, "S S"],
+    size: int,
+    groups: Sequence[slice],
+    start: Float[np.ndarray, " K"],
+) -> Float[np.ndarray, " K"]:
+    """Prior precisions Λ, one a group, that make the estimating function most probable.
+
+    b = Aθ + ε with Cov ε = M counted per particle and θ ~ N(0, Λ⁻¹) is N(0, M + AΛ⁻¹A): the
+    evidence of the statistics themselves, at the right scale whatever the likelihood's own idea of
+    its noise. (The likelihood's evidence, where its covariance is shrunk or counts couplings, finds
+    too little in the data and shrinks too much.)
+
+    Args:
+        gram: A of all periods together.
+        moment: b.
+        meat: M at the current estimate.
+        size: K, coefficients of one period.
+        groups: coefficients of one period that share a precision; the others keep theirs.
+        start: precisions to start from.
+    """
+    periods = len(moment) // size
+    unit = 1.0 / np.sqrt(np.maximum(np.diag(meat), 1e-12 * np.diag(meat).max()))
+    a = unit[:, None] * gram
+    b = unit * moment
+    floor = unit[:, None] * meat * unit
+    members = [
+        np.concatenate([np.arange(g.start, g.stop) + p * size for p in range(periods)])
+        for g in groups
+    ]
+    fixed = np.setdiff1d(np.arange(len(b)), np.concatenate([*members, []]))
+    wide = np.tile(start, periods)
+    floor = floor + (a[:, fixed] / wide[fixed]) @ a[:, fixed].T
+    products = [a[:, m] @ a[:, m].T for m in members]
+
+    def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
+        covariance = floor + sum(
+            np.exp(-log) * product for log, product in zip(logs, products, strict=True)
+        )
+        each = 1.0 / np.sqrt(np.diag(covariance))
+        scaled = each[:, None] * covariance * each + _JITTER * np.eye(len(b))
+        try:
+            factor = cho_factor(scaled, lower=True)
+        except np.linalg.LinAlgError:
+            return 1e300, np.zeros(len(logs))
+        solved = each * cho_solve(factor, each * b)
+        inverse = each[:, None] * cho_solve(factor, np.eye(len(b))) * each
+        value = np.sum(np.log(np.diag(factor[0]) / each)) + 0.5 * float(b @ solved)
+        slope = [
+            -0.5 * np.exp(-log) * (np.sum(inverse * product) - float(solved @ product @ solved))
+            for log, product in zip(logs, products, strict=True)
+        ]
+        return value, np.array(slope)
+
+    # precisions at which a group's prior is as wide as what one of its coefficients' data say
+    scale = (
+        np.array([np.log(np.median(np.diag(p))) for p in products]) if products else np.array([])
+    )
+    bounds = [(s + _LOWEST, s + _HIGHEST) for s in scale]
+    initial = np.log([start[g.start] for g in groups])
+    candidates = [scale + shift for shift in _SHIFTS]
+    candidates.append(np.clip(initial, scale + _LOWEST, scale + _HIGHEST))
+    best = min(candidates, key=lambda logs: objective(logs)[0])
+    found = minimize(objective, best, jac=True, method="L-BFGS-B", bounds=bounds)
+    ridge = np.array(start, dtype=float)
+    for group, log in zip(groups, found.x, strict=True):
+        ridge[group] = np.exp(log)
+    return ridge

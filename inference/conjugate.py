@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import block_diag
 
-from bayesjko.inference.calibration import sandwich
+from bayesjko.inference.calibration import calibrated_ridge, sandwich
 from bayesjko.inference.conditioning import (
     Conditioned,
     condition,
@@ -17,6 +18,10 @@ from bayesjko.inference.problem import LinearProblem
 
 __all__ = ["conditioned_problem", "infer"]
 
+_WIDENING = 5.0  # of the prior's scale over the most probable one; see docs of the calibration
+_LIGHT = 1e-3  # ridge to start from, relative to the features' own information
+_VAGUE = 1e-6  # of β, whose scale no evidence of a single coefficient can set
+_CALIBRATIONS = 2  # of the prior at the covariance found under the prior before
 _ROUNDS = 50  # of the fixed point between s² and a ridge given in the prior's own units
 
 
@@ -32,11 +37,12 @@ def infer(problem: LinearProblem, options: InferenceOptions) -> Posterior:
         meat = problem.meat(found.mean)
         joint = sandwich(found, meat)
         coefficients, noise = draw_conditioned(found, joint, options.draws, options.seed)
-        notes: tuple[str, ...] = ()
+        notes: tuple[str, ...] = problem.notes
     else:
         joint = found.noise * found.joint_inverse()
         coefficients, noise = draw_conditioned(found, None, options.draws, options.seed)
         notes = (
+            *problem.notes,
             "The intervals are too narrow: they treat couplings as independent observations, "
             "though each is made of both snapshots at once (use covariance=sandwich).",
         )
@@ -51,19 +57,20 @@ def infer(problem: LinearProblem, options: InferenceOptions) -> Posterior:
         method="conjugate",
         uncertainty=options.covariance,
         prior_precision=found.precision,
+        goodness_of_fit=None if problem.fit_test is None else problem.fit_test(found),
         notes=notes,
     )
 
 
 def conditioned_problem(problem: LinearProblem, options: InferenceOptions) -> Conditioned:
-    """The problem conditioned under the prior of the options: a scale given, or by evidence."""
-    slices = problem.energy.slices
-    internal = slices.pop("internal", None)
-    weak = [] if internal is None else [internal.start]
+    """The problem conditioned under the prior of the options.
+
+    Without a scale given, each term's is found by evidence: the likelihood's own for the model's
+    covariance; for the sandwich the evidence of the estimating function, then widened, since a
+    prior as narrow as the typical coefficient hides what it smooths away from the intervals.
+    """
     if options.prior_scale is None:
-        return maximise_evidence(
-            problem.blocks, problem.energy.size, list(slices.values()), problem.noise, weak=weak
-        )
+        return _by_evidence(problem, options)
     variance = 1.0
     for _ in range(_ROUNDS):
         ridge = np.full(problem.energy.size, variance / options.prior_scale**2)
@@ -71,4 +78,28 @@ def conditioned_problem(problem: LinearProblem, options: InferenceOptions) -> Co
         if np.isclose(found.noise, variance, rtol=1e-10, atol=0.0):
             break
         variance = found.noise
+    return found
+
+
+def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Conditioned:
+    size = problem.energy.size
+    slices = problem.energy.slices
+    internal = slices.pop("internal", None)
+    terms = list(slices.values())
+    weak = [] if internal is None else [internal.start]
+    if options.covariance == "model":
+        return maximise_evidence(problem.blocks, size, terms, problem.noise, weak=weak)
+    gram = block_diag(*(block.gram for block in problem.blocks))
+    moment = np.concatenate([block.moment for block in problem.blocks])
+    typical = np.mean(np.diag(gram).reshape(-1, size), axis=0)
+    ridge = np.full(size, _LIGHT * np.median(typical))
+    ridge[weak] = _VAGUE * typical[weak]
+    found = condition(problem.blocks, ridge, problem.noise)
+    for _ in range(_CALIBRATIONS if terms else 0):
+        precision = calibrated_ridge(
+            gram, moment, problem.meat(found.mean), size, terms, found.precision
+        )
+        for term in terms:
+            precision[term] /= _WIDENING**2
+        found = condition(problem.blocks, found.noise * precision, problem.noise)
     return found

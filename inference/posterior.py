@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
+from bayesjko.models.likelihoods.moments import GoodnessOfFit
+
 __all__ = ["CHAINS", "Posterior"]
 
 CHAINS = 4
@@ -29,6 +31,7 @@ class Posterior:
         prior_precision: Λ, the prior's diagonal, for the identifiability report.
         information: what the data say of θ, in the prior's units of precision (the Hessian of the
             negative log-likelihood, calibrated), if it has a closed form.
+        goodness_of_fit: the test of the model itself, where the likelihood has one.
         notes: sentences for the summary.
         sample_stats: one array a statistic, as ArviZ names them.
     """
@@ -42,6 +45,7 @@ class Posterior:
     uncertainty: str
     prior_precision: Float[np.ndarray, " K"] | None = None
     information: Float[np.ndarray, "period K K"] | None = None
+    goodness_of_fit: GoodnessOfFit | None = None
     notes: tuple[str, ...] = ()
     sample_stats: Mapping[str, Float[np.ndarray, "chain draw"]] = field(default_factory=dict)
 

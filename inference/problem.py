@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from bayesjko.inference.conditioning import Noise
+from bayesjko.inference.conditioning import Conditioned, Noise
 from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Statistics
 
 __all__ = ["LinearProblem", "Meat"]
@@ -32,6 +33,11 @@ class LinearProblem:
         noise: how s² is treated; 1 where the likelihood has the right scale by itself.
         meat: the estimating function's covariance, counted per particle, all S·K coefficients of
             all periods together.
+        fit_test: whether the data are a gradient flow of this energy, where the likelihood can
+            tell.
+        discretisation: how far simulating between the snapshots moves the forces that a
+            quadrature in time finds, in posterior standard deviations.
+        notes: sentences for the summary.
     """
 
     energy: LinearEnergy
@@ -39,3 +45,6 @@ class LinearProblem:
     periods: int
     noise: Noise
     meat: Meat
+    fit_test: Callable[[Conditioned], GoodnessOfFit] | None = None
+    discretisation: float = 0.0
+    notes: tuple[str, ...] = ()

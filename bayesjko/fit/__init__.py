@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bayesjko.evaluate import evaluate
 from bayesjko.inference.conjugate import infer
+from bayesjko.inference.moments import MomentOptions, moment_problem
 from bayesjko.inference.options import InferenceOptions
+from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual import residual_problem
 from bayesjko.models.data import Snapshots, Standardisation
-from bayesjko.models.energies import build_linear_energy
+from bayesjko.models.energies import LinearEnergy, build_linear_energy
 from bayesjko.models.errors import InputError
 from bayesjko.readers import read_snapshots
 from bayesjko.result import Result
@@ -44,14 +46,19 @@ def fit(
     Raises:
         InputError: the snapshots or the settings cannot be used.
     """
+    unknown = set(changes) - {f.name for f in fields(FitSettings)}
+    if unknown:
+        raise InputError(
+            f"There is no setting {sorted(unknown)[0]!r}; there are "
+            f"{', '.join(f.name for f in fields(FitSettings))}."
+        )
     settings = replace(settings or FitSettings(), **changes)
+    _check(settings)
     if not isinstance(snapshots, Snapshots):
         snapshots = read_snapshots(snapshots)
     test = None
     if settings.holdout:
         snapshots, test = snapshots.split(settings.holdout, settings.seed)
-    if settings.draws < 1:
-        raise InputError(f"Cannot keep {settings.draws} draws; give at least 1.")
     jobs = jobs or os.cpu_count() or 1
     standardisation = Standardisation.of(snapshots)
     standard = standardisation.apply(snapshots)
@@ -62,37 +69,97 @@ def fit(
         internal=settings.internal,
         seed=settings.seed,
     )
-    problem = residual_problem(
-        energy,
-        standard,
-        scheme=settings.scheme,
-        time_variation=settings.time_variation,
-        solver="paired" if snapshots.paired else settings.coupling,
-        density=settings.density,
-        noise=settings.noise,
-        jobs=jobs,
+    options = InferenceOptions(
+        draws=settings.draws,
         seed=settings.seed,
-        progress=progress,
+        covariance=settings.covariance,
+        prior_scale=settings.prior_scale,
     )
-    posterior = infer(
-        problem,
-        InferenceOptions(
-            draws=settings.draws,
-            seed=settings.seed,
-            covariance=settings.covariance,
-            prior_scale=settings.prior_scale,
-        ),
-    )
+    problem, likelihood = _problem(energy, standard, settings, options, jobs, progress)
+    posterior = infer(problem, options)
     provenance = {
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _RECORDED},
     }
-    result = Result(energy, standardisation, snapshots, posterior, asdict(settings), provenance)
+    used = {**asdict(settings), "likelihood": likelihood}
+    result = Result(energy, standardisation, snapshots, posterior, used, provenance)
     if test is None:
         return result
     return replace(result, scores=evaluate(result, test, seed=settings.seed, jobs=jobs))
+
+
+def _check(settings: FitSettings) -> None:
+    if settings.draws < 1:
+        raise InputError(f"Cannot keep {settings.draws} draws; give at least 1.")
+    if not 0 <= settings.seed < 2**32:
+        raise InputError(f"The seed is {settings.seed}; give a whole number from 0 to 2³² − 1.")
+    for name, value in [("noise", settings.noise), ("prior scale", settings.prior_scale)]:
+        if isinstance(value, int | float) and not 0 < value < float("inf"):
+            raise InputError(f"The {name} is {value:g}; give a positive number.")
+
+
+def _problem(
+    energy: LinearEnergy,
+    snapshots: Snapshots,
+    settings: FitSettings,
+    options: InferenceOptions,
+    jobs: int,
+    progress: bool,
+) -> tuple[LinearProblem, str]:
+    """What the data say of the coefficients, and by which likelihood."""
+    likelihood = settings.likelihood
+    by_couplings = snapshots.paired or settings.time_variation == "piecewise"
+    if likelihood == "residual" or (likelihood == "auto" and by_couplings):
+        problem = residual_problem(
+            energy,
+            snapshots,
+            scheme=settings.scheme,
+            time_variation=settings.time_variation,
+            solver="paired" if snapshots.paired else settings.coupling,
+            density=settings.density,
+            noise=settings.noise,
+            jobs=jobs,
+            seed=settings.seed,
+            progress=progress,
+        )
+        return problem, "residual"
+    if snapshots.paired:
+        raise InputError(
+            f"The {likelihood} likelihood takes every snapshot for a sample of its own, which "
+            "paired snapshots are not; use the residual likelihood, or read them as unpaired."
+        )
+    equations = MomentOptions(
+        form="flow" if likelihood == "flow" else "weak",
+        bumps=settings.tests,
+        shrinkage=settings.shrinkage,
+        steps=settings.steps,
+        copies=settings.copies,
+    )
+    problem = moment_problem(
+        energy, snapshots, options, equations, time_variation=settings.time_variation
+    )
+    if likelihood != "auto":
+        return problem, likelihood
+    if problem.discretisation <= 1.0:
+        note = (
+            "Likelihood: weak, since simulating between the snapshots moves its forces by only "
+            f"{problem.discretisation:.2g} of their standard deviation."
+        )
+        return replace(problem, notes=(*problem.notes, note)), "weak"
+    problem = moment_problem(
+        energy,
+        snapshots,
+        options,
+        replace(equations, form="flow"),
+        time_variation=settings.time_variation,
+    )
+    note = (
+        "Likelihood: flow, since the sampling interval is too long for moments that are linear in "
+        "time."
+    )
+    return replace(problem, notes=(*problem.notes, note)), "flow"
 
 
 def _version(package: str) -> str:

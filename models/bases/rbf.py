@@ -39,14 +39,12 @@ class RBF(Basis):
         The width is by default 1.5 times the median distance from a centre to its nearest
         neighbours, as many as there are dimensions.
 
-        Raises:
-            ValueError: there are fewer distinct points than bumps.
+        There are fewer bumps than `count` where there are fewer than twice as many distinct points.
         """
         rng = np.random.default_rng(seed)
         sample = points[rng.permutation(len(points))[:_SAMPLE]]
         distinct = len(np.unique(sample, axis=0))
-        if count > distinct:
-            raise ValueError(f"there are only {distinct} distinct places for centres")
+        count = max(1, min(count, distinct // 2))
         found = KMeans(count, n_init=1, random_state=seed).fit(sample).cluster_centers_
         return cls(found, _spacing(found, sample) if width is None else width)
 

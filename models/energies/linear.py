@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bayesjko.models.bases import Basis, Scaled, Stacked, build_basis
+from bayesjko.models.bases import Basis, Scaled, build_basis
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.models.precision import double
@@ -60,19 +59,6 @@ class LinearEnergy(eqx.Module):
         return {
             term: slice(int(a), int(b)) for term, a, b in zip(self.sizes, starts, ends, strict=True)
         }
-
-    @property
-    def groups(self) -> tuple[slice, ...]:
-        """Coefficients that share a prior scale: those of each part of V and of W; not β's."""
-        groups = []
-        for term, where in self.slices.items():
-            if term != "internal":
-                basis = self.potential if term == "potential" else self.interaction
-                inner = basis.basis if isinstance(basis, Scaled) else basis
-                parts = inner.parts if isinstance(inner, Stacked) else (inner,)
-                ends = where.start + np.cumsum([part.size for part in _leaves(parts)])
-                groups += [slice(int(a), int(b)) for a, b in pairwise([where.start, *ends])]
-        return tuple(groups)
 
     def around(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Field:
         """The energy's first variation when the population is this weighted cloud."""
@@ -161,14 +147,6 @@ def build_linear_energy(
             "The energy has no term; give a potential, an interaction or the internal energy."
         )
     return energy
-
-
-def _leaves(parts: Sequence[Basis | None]) -> Iterator[Basis]:
-    for part in parts:
-        if isinstance(part, Stacked):
-            yield from _leaves(part.parts)
-        elif part is not None:
-            yield part
 
 
 def _differences(cloud: np.ndarray, rng: np.random.Generator) -> np.ndarray:

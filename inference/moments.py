@@ -1,0 +1,350 @@
+"""Snapshots to moment equations, solved where they are linear in the coefficients or made so.
+
+Both the weak and the flow likelihood say g(θ) ~ N(0, Σ) of the same tests, the same weight and the
+same per-particle influence; they differ in how g and its slope are found at an estimate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from bayesjko.inference.conditioning import Conditioned
+from bayesjko.inference.conjugate import conditioned_problem
+from bayesjko.inference.options import InferenceOptions
+from bayesjko.inference.problem import LinearProblem
+from bayesjko.inference.residual import TimeVariation, period_of_interval
+from bayesjko.models.bases import Basis
+from bayesjko.models.data import Snapshots
+from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.likelihoods.flow import Contraction, Paths, moments_of_paths, simulate_paths
+from bayesjko.models.likelihoods.moments import (
+    GoodnessOfFit,
+    Sides,
+    build_tests,
+    equation_covariance,
+    goodness_of_fit,
+    values_of,
+    weight_of,
+    without_leverage,
+)
+from bayesjko.models.likelihoods.residual import Statistics
+from bayesjko.models.likelihoods.weak import generator, generator_design, pull
+from bayesjko.models.precision import double
+
+__all__ = ["MomentOptions", "moment_problem"]
+
+_CLOSE = 0.05  # of a posterior sd: a round that moves no coefficient further is the last
+_HALVINGS = 6
+_PROBES = 200  # particles of each snapshot at which forces are compared
+
+
+@dataclass(frozen=True)
+class MomentOptions:
+    """How moment equations are made.
+
+    Attributes:
+        form: `weak`, trapezoidal in time, or `flow`, simulated.
+        bumps: tests beside the potential's own features; as many as coefficients, and at least
+            `fewest_bumps`, if None.
+        shrinkage: share of the identity in the weight's covariance.
+        steps: of a path from snapshot to snapshot.
+        copies: noise copies of each path, an even number.
+        rounds: of the solve at most.
+    """
+
+    form: Literal["weak", "flow"] = "weak"
+    bumps: int | None = None
+    shrinkage: float = 0.02
+    steps: int = 4
+    copies: int = 2
+    rounds: int = 8
+    fewest_bumps: int = 50
+
+
+@dataclass(frozen=True, eq=False)
+class _Linearised:
+    """The equations near one θ: g(θ′) ≈ observed − jacobian θ′."""
+
+    observed: Float[np.ndarray, " E"]
+    jacobian: Float[np.ndarray, "E P"]
+    sides: list[Sides]
+    contractions: list[Contraction] | None = None
+
+
+_Linearise = Callable[[Float[np.ndarray, "period K"]], _Linearised]
+
+
+def moment_problem(
+    energy: LinearEnergy,
+    snapshots: Snapshots,
+    options: InferenceOptions,
+    moments: MomentOptions,
+    *,
+    time_variation: TimeVariation = "static",
+) -> LinearProblem:
+    """Moment equations linearised at their own solution.
+
+    Args:
+        energy: whose coefficients are sought.
+        snapshots: in standard units.
+        options: of the inference: what the prior is decides where the solution lies.
+        moments: of the equations.
+        time_variation: one θ for all intervals, or one for each.
+    """
+    bumps = moments.bumps
+    if bumps is None:
+        bumps = min(max(moments.fewest_bumps, energy.size), min(snapshots.counts) // 4)
+    tests = build_tests(energy, snapshots, bumps=bumps, seed=options.seed)
+    values = [values_of(tests, cloud) for cloud in snapshots.particles]
+    weight = weight_of(values, snapshots.weights, moments.shrinkage)
+    period_of = period_of_interval(len(snapshots.times) - 1, time_variation)
+    weak, corrected, flow = _forms(
+        energy, snapshots, tests, values, period_of, moments, options.seed
+    )
+
+    periods = max(period_of) + 1
+    found = weak(np.zeros((periods, energy.size)))
+    problem = _problem(energy, found, weight, period_of)
+    first = conditioned_problem(problem, options)
+    better = corrected if moments.form == "weak" else flow
+    problem, converged = _solve(energy, better, weight, period_of, first, options, moments.rounds)
+    shift = np.inf
+    if converged:
+        shift = _shift(energy, snapshots, first, conditioned_problem(problem, options))
+    problem = replace(problem, discretisation=shift)
+    if not converged:
+        note = (
+            f"The {moments.form} equations did not settle in {moments.rounds} rounds: the sampling "
+            "interval is too long for this energy or the data too few; do not trust the intervals."
+        )
+        problem = replace(problem, notes=(note,))
+    return problem
+
+
+def _solve(
+    energy: LinearEnergy,
+    linearise: _Linearise,
+    weight: np.ndarray,
+    period_of: Sequence[int],
+    current: Conditioned,
+    options: InferenceOptions,
+    rounds: int,
+) -> tuple[LinearProblem, bool]:
+    """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale."""
+    at = current.mean
+    here = linearise(at)
+    for _ in range(rounds):
+        problem = _problem(energy, here, weight, period_of)
+        solution = conditioned_problem(problem, options)
+        ridge = np.tile(solution.ridge, len(at))
+
+        def objective(found: _Linearised, theta: np.ndarray, ridge: np.ndarray = ridge) -> float:
+            gap = found.observed - found.jacobian @ theta.ravel()
+            value = gap @ weight @ gap + theta.ravel() ** 2 @ ridge
+            return float(value) if np.isfinite(value) else np.inf
+
+        before = objective(here, at)
+        share = 1.0
+        for _ in range(_HALVINGS):
+            proposal = at + share * (solution.mean - at)
+            there = linearise(proposal)
+            if objective(there, proposal) <= before * (1.0 + 1e-6):
+                break
+            share *= 0.5
+        spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
+        moved = float(np.max(np.abs(proposal - at) / spread))
+        at, here = proposal, there
+        if moved < _CLOSE:
+            return _problem(energy, here, weight, period_of), True
+    return _problem(energy, here, weight, period_of), False
+
+
+def _shift(
+    energy: LinearEnergy, snapshots: Snapshots, first: Conditioned, last: Conditioned
+) -> float:
+    """Root mean square over particles and periods of |Δ drift| in posterior sds."""
+    size = energy.size - int(energy.internal)
+    inverse = last.joint_inverse()
+    shifts = []
+    for index, (cloud, weight) in enumerate(
+        zip(snapshots.particles[:-1], snapshots.weights[:-1], strict=True)
+    ):
+        period = min(index, len(last.mean) - 1)
+        rows = np.linspace(0, len(cloud) - 1, min(len(cloud), _PROBES)).astype(int)
+        with double():
+            field = energy.around(jnp.asarray(cloud), jnp.asarray(weight))
+            design = np.asarray(jax.vmap(field.drift_design)(jnp.asarray(cloud[rows])))
+        where = slice(period * energy.size, period * energy.size + size)
+        moved = design @ (last.mean - first.mean)[period, :size]
+        spread = np.einsum("ndi,ij,ndj->nd", design, inverse[where, where], design)
+        shifts.append(moved**2 / spread)
+    return float(np.sqrt(np.mean(np.concatenate(shifts))))
+
+
+def _problem(
+    energy: LinearEnergy, found: _Linearised, weight: np.ndarray, period_of: Sequence[int]
+) -> LinearProblem:
+    weighted = weight @ found.jacobian
+    bias = _shared_noise(found, weight, period_of, energy.size)
+    covariance = equation_covariance(without_leverage(found.sides, weight))
+    statistics = Statistics(
+        gram=found.jacobian.T @ weighted,
+        moment=weighted.T @ found.observed - bias,
+        square=float(found.observed @ weight @ found.observed),
+        count=float(len(found.observed)),
+    )
+    meat = weighted.T @ covariance @ weighted
+
+    def fit_test(conditioned: Conditioned) -> GoodnessOfFit:
+        return goodness_of_fit(
+            found.observed - found.jacobian @ conditioned.mean.ravel(),
+            weight,
+            found.jacobian,
+            conditioned.joint_inverse(),
+            covariance,
+            np.tile(conditioned.ridge, max(period_of) + 1),
+        )
+
+    return LinearProblem(energy, (statistics,), max(period_of) + 1, 1.0, lambda _: meat, fit_test)
+
+
+def _shared_noise(
+    found: _Linearised, weight: np.ndarray, period_of: Sequence[int], size: int
+) -> np.ndarray:
+    """E[XᵀΣ_W⁻¹g] at the truth: slope and equations are of the same particles.
+
+    Σ_p w_p² J_pᵀ Σ_W⁻¹ g̃_p with g̃_p what particle p adds to the equations and J_p to their slope:
+    zero for few tests, and not small beside the information of many (the many-moments bias of
+    Newey and Windmeijer, Econometrica 77, 2009, removed as by their jackknife).
+    """
+    periods = max(period_of) + 1
+    total = np.zeros((periods, size))
+    if found.contractions is None:
+        return total.ravel()
+    intervals = len(period_of)
+    tests = len(weight) // intervals
+    blocks = weight.reshape(intervals, tests, intervals, tests)
+    for k in range(intervals):
+        side = found.sides[k]
+        assert side.source is not None
+        pushed = -(side.source - side.weight @ side.source) @ blocks[k, :, k]
+        if k > 0:
+            assert side.target is not None
+            pushed += (side.target - side.weight @ side.target) @ blocks[k - 1, :, k]
+        total[period_of[k]] += found.contractions[k](side.weight[:, None] ** 2 * pushed)
+    return total.ravel()
+
+
+def _forms(
+    energy: LinearEnergy,
+    snapshots: Snapshots,
+    tests: Basis,
+    values: Sequence[np.ndarray],
+    period_of: Sequence[int],
+    moments: MomentOptions,
+    seed: int,
+) -> tuple[_Linearise, _Linearise, _Linearise]:
+    """The plain weak equations, the corrected ones, and those of the flow."""
+    clouds, weights, tau = snapshots.particles, snapshots.weights, snapshots.durations
+    means = [w @ v for w, v in zip(weights, values, strict=True)]
+    low = np.min([cloud.min(axis=0) for cloud in clouds], axis=0)
+    high = np.max([cloud.max(axis=0) for cloud in clouds], axis=0)
+    size, intervals, periods = tests.size, len(tau), max(period_of) + 1
+    designs: list[np.ndarray] = []
+
+    def assemble(blocks: Sequence[np.ndarray]) -> np.ndarray:
+        jacobian = np.zeros((intervals, size, periods, energy.size))
+        for k, block in enumerate(blocks):
+            jacobian[k, :, period_of[k]] = block
+        return jacobian.reshape(intervals * size, periods * energy.size)
+
+    def paths(k: int) -> Paths:
+        return Paths.over(
+            len(clouds[k]), low, high, copies=moments.copies, steps=moments.steps, seed=seed + k
+        )
+
+    def trapezoid() -> list[np.ndarray]:
+        if not designs:
+            designs.extend(
+                generator_design(energy, tests, snapshots, k) for k in range(len(clouds))
+            )
+        return [0.5 * tau[k] * (designs[k] + designs[k + 1]) for k in range(intervals)]
+
+    def weak_sides(theta: np.ndarray, missed: Sequence[np.ndarray] | None) -> list[Sides]:
+        sides = []
+        for index, (cloud, weight, value) in enumerate(zip(clouds, weights, values, strict=True)):
+            rates = {
+                p: generator(energy, tests, theta[p], cloud, weight)
+                + pull(energy, tests, theta[p], cloud, weight)
+                for p in {period_of[k] for k in (index - 1, index) if 0 <= k < intervals}
+            }
+            target = source = None
+            if index > 0:
+                target = value - 0.5 * tau[index - 1] * rates[period_of[index - 1]]
+            if index < intervals:
+                source = value + 0.5 * tau[index] * rates[period_of[index]]
+                if missed is not None:
+                    source = source + missed[index]
+            sides.append(Sides(weight, target, source))
+        return sides
+
+    def weak(theta: np.ndarray) -> _Linearised:
+        observed = np.concatenate([means[k + 1] - means[k] for k in range(intervals)])
+        return _Linearised(observed, assemble(trapezoid()), weak_sides(theta, None))
+
+    def corrected(theta: np.ndarray) -> _Linearised:
+        theta = _diffusing(energy, theta)
+        missed = []
+        for k in range(intervals):
+            own = theta[period_of[k]]
+            end = simulate_paths(energy, own, clouds[k], weights[k], tau[k], paths(k))
+            copies, n, d = end.shape
+            flat, shares = end.reshape(-1, d), np.tile(weights[k], copies) / copies
+            rate = generator(energy, tests, own, flat, shares).reshape(copies, n, -1).mean(axis=0)
+            value = values_of(tests, flat).reshape(copies, n, -1).mean(axis=0)
+            before = generator(energy, tests, own, clouds[k], weights[k])
+            missed.append(value - values[k] - 0.5 * tau[k] * (before + rate))
+        observed = np.concatenate(
+            [means[k + 1] - means[k] - weights[k] @ missed[k] for k in range(intervals)]
+        )
+        return _Linearised(observed, assemble(trapezoid()), weak_sides(theta, missed))
+
+    def flow(theta: np.ndarray) -> _Linearised:
+        theta = _diffusing(energy, theta)
+        blocks, ends, contractions = [], [], []
+        for k in range(intervals):
+            own = theta[period_of[k]]
+            end, slope, contraction = moments_of_paths(
+                energy, tests, own, clouds[k], weights[k], float(tau[k]), paths(k)
+            )
+            blocks.append(slope)
+            ends.append(end)
+            contractions.append(contraction)
+        jacobian = assemble(blocks)
+        gap = np.concatenate([means[k + 1] - weights[k] @ ends[k] for k in range(intervals)])
+        sides = []
+        for index, weight in enumerate(weights):
+            source = None
+            if index < intervals:
+                own = theta[period_of[index]]
+                source = ends[index] + tau[index] * pull(energy, tests, own, clouds[index], weight)
+            sides.append(Sides(weight, values[index] if index else None, source))
+        return _Linearised(gap + jacobian @ theta.ravel(), jacobian, sides, contractions)
+
+    return weak, corrected, flow
+
+
+def _diffusing(energy: LinearEnergy, theta: np.ndarray) -> np.ndarray:
+    """θ with β not negative, which no path can have."""
+    if not energy.internal:
+        return theta
+    lifted = theta.copy()
+    lifted[:, -1] = np.maximum(lifted[:, -1], 1e-6)
+    return lifted

@@ -1,0 +1,200 @@
+"""The flow likelihood's paths: what a snapshot becomes under an energy, and how that depends on it.
+
+Where particles move far between two snapshots no quadrature of their moments is right; the process
+itself is simulated instead, with common random numbers, so that moments are smooth in θ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bayesjko.models.bases import Basis
+from bayesjko.models.energies import Field, LinearEnergy
+from bayesjko.models.precision import double
+
+__all__ = ["Contraction", "Paths", "moments_of_paths", "simulate_paths"]
+
+_ROOM = 3.0  # how far beyond the data, in units of their range, a path may wander
+_SMALLEST = 1e-6  # β below which noise is taken as this: its square root has no slope at zero
+
+Contraction = Callable[[Float[np.ndarray, "n M"]], Float[np.ndarray, " K"]]
+"""v ↦ Σ_p Σ_m v_pm ∂(particle p's part of moment m)/∂θ."""
+
+
+class Paths(eqx.Module):
+    """How paths are simulated: stochastic Heun steps, common antithetic noise, kept in a box.
+
+    Attributes:
+        noise: standard normal increments; the second half of the copies mirrors the first.
+        low: lower corner of the box.
+        high: upper corner.
+    """
+
+    noise: Float[Array | np.ndarray, "copies steps n d"]
+    low: Float[Array | np.ndarray, " d"]
+    high: Float[Array | np.ndarray, " d"]
+
+    @classmethod
+    def over(
+        cls,
+        count: int,
+        low: Float[np.ndarray, " d"],
+        high: Float[np.ndarray, " d"],
+        *,
+        copies: int,
+        steps: int,
+        seed: int,
+    ) -> Paths:
+        """Noise for `copies` (an even number) paths from each of `count` particles.
+
+        Args:
+            count: number of particles.
+            low: lower corner of the data's bounding box.
+            high: upper corner.
+            copies: of each particle.
+            steps: of each path.
+            seed: of the noise.
+        """
+        rng = np.random.default_rng(seed)
+        half = rng.normal(size=(copies // 2, steps, count, len(low)))
+        room = _ROOM * (high - low)
+        return cls(np.concatenate([half, -half]), low - room, high + room)
+
+
+def simulate_paths(
+    energy: LinearEnergy,
+    coefficients: Float[np.ndarray, " K"],
+    cloud: Float[np.ndarray, "n d"],
+    weight: Float[np.ndarray, " n"],
+    duration: float,
+    paths: Paths,
+) -> Float[np.ndarray, "copies n d"]:
+    """X_τ from every particle: dX = f(X)dt + √(2β)dB by Heun's method, weakly of second order.
+
+    An interaction is felt from the whole simulated cloud (mean field).
+    """
+    with double():
+        end, _ = _walk(
+            energy,
+            jnp.asarray(coefficients),
+            jnp.asarray(cloud),
+            jnp.asarray(weight),
+            jnp.asarray(duration),
+            paths,
+            sensitive=False,
+        )
+        return np.asarray(end)
+
+
+def moments_of_paths(
+    energy: LinearEnergy,
+    tests: Basis,
+    coefficients: Float[np.ndarray, " K"],
+    cloud: Float[np.ndarray, "n d"],
+    weight: Float[np.ndarray, " n"],
+    duration: float,
+    paths: Paths,
+) -> tuple[Float[np.ndarray, "n M"], Float[np.ndarray, "M K"], Contraction]:
+    """E[ψ(X_τ)] from every particle, and the slope in θ of its average over the cloud.
+
+    The slope follows each path's own sensitivity ∂X/∂θ (the variational equation); how other
+    particles' motion changes the mean field's pull is left out of it, not out of the moments.
+    """
+    with double():
+        end, slope = _walk(
+            energy,
+            jnp.asarray(coefficients),
+            jnp.asarray(cloud),
+            jnp.asarray(weight),
+            jnp.asarray(duration),
+            paths,
+            sensitive=True,
+        )
+        values, jacobian = _tested(tests, end, slope, jnp.asarray(weight))
+        return np.asarray(values), np.asarray(jacobian), partial(contract_paths, tests, end, slope)
+
+
+def contract_paths(
+    tests: Basis,
+    end: Float[Array, "copies n d"],
+    slope: Float[Array, "N d K"],
+    factors: Float[np.ndarray, "n M"],
+) -> Float[np.ndarray, " K"]:
+    """Σ_p Σ_m v_pm ∂E[ψ_m(X_τ)]/∂θ over the particles that paths started from."""
+    with double():
+        return np.asarray(_contract(tests, end, slope, jnp.asarray(factors)))
+
+
+@eqx.filter_jit
+def _contract(tests, end, slope, factors):  # type: ignore[no-untyped-def]
+    copies, _, d = end.shape
+    gradients = jax.vmap(tests.gradient)(end.reshape(-1, d))
+    direction = jnp.einsum("ndm,nm->nd", gradients, jnp.tile(factors, (copies, 1)) / copies)
+    return jnp.einsum("nd,ndk->k", direction, slope)
+
+
+@eqx.filter_jit
+def _tested(tests, end, slope, weight):  # type: ignore[no-untyped-def]
+    copies, n, d = end.shape
+    flat = end.reshape(-1, d)
+    values = jax.vmap(tests.value)(flat).reshape(copies, n, -1).mean(axis=0)
+    gradients = jax.vmap(tests.gradient)(flat)  # (copies n, d, M)
+    shares = jnp.tile(weight, copies) / copies
+    weighted = (shares[:, None, None] * gradients).reshape(-1, gradients.shape[-1])
+    return values, weighted.T @ slope.reshape(-1, slope.shape[-1])
+
+
+@eqx.filter_jit
+def _walk(
+    energy: LinearEnergy,
+    theta: Float[Array, " K"],
+    cloud: Float[Array, "n d"],
+    weight: Float[Array, " n"],
+    duration: Float[Array, ""],
+    paths: Paths,
+    *,
+    sensitive: bool,
+) -> tuple[Float[Array, "copies n d"], Float[Array, "N d K"]]:
+    copies, steps, n, d = paths.noise.shape
+    dt = duration / steps
+    beta = jnp.maximum(theta[-1], _SMALLEST) if energy.internal else jnp.zeros((), cloud.dtype)
+    size = energy.size - int(energy.internal)
+    felt = theta[:size]
+    shares = jnp.tile(weight, copies) / copies
+
+    def moved(field: Field, x, sensitivity):  # type: ignore[no-untyped-def]
+        """The drift at one point, and what it does to the sensitivity there."""
+        design = field.drift_design(x)
+        if not sensitive:
+            return design @ felt, sensitivity
+        steer = jax.jacfwd(lambda point: field.drift_design(point) @ felt)(x)
+        own = jnp.pad(design, ((0, 0), (0, int(energy.internal))))
+        return design @ felt, steer @ sensitivity + own
+
+    def step(state, shock):  # type: ignore[no-untyped-def]
+        x, s = state
+        shock = jnp.sqrt(2.0 * beta * dt) * shock.reshape(-1, d)
+        kick = jnp.zeros_like(s)
+        if sensitive and energy.internal:
+            kick = kick.at[:, :, -1].set(shock / (2.0 * beta))
+        push = jax.vmap(moved, in_axes=(None, 0, 0))
+        first, first_s = push(energy.around(x, shares), x, s)
+        trial = jnp.clip(x + dt * first + shock, paths.low, paths.high)
+        trial_s = s + dt * first_s + kick
+        second, second_s = push(energy.around(trial, shares), trial, trial_s)
+        after = jnp.clip(x + 0.5 * dt * (first + second) + shock, paths.low, paths.high)
+        return (after, s + 0.5 * dt * (first_s + second_s) + kick), None
+
+    start = jnp.tile(cloud, (copies, 1))
+    width = energy.size if sensitive else 0
+    blank = jnp.zeros((len(start), d, width), cloud.dtype)
+    shocks = jnp.swapaxes(jnp.asarray(paths.noise), 0, 1)
+    (end, slope), _ = jax.lax.scan(step, (start, blank), shocks)
+    return end.reshape(copies, n, d), slope

@@ -1,0 +1,236 @@
+"""Moment equations: what test functions of the particles say of an energy.
+
+Over an interval k a test ψ satisfies m_{k+1}[a] − m_k[c] ≈ 0, m_l an average over snapshot l: in
+the weak form a = ψ − ½τ Lψ and c = ψ + ½τ Lψ with the generator Lψ = ∇ψ·f + βΔψ; in the flow form
+a = ψ and c = E[ψ(X_τ)]. Snapshots are independent samples, so the covariance of all equations is
+that of (a, c) within each snapshot: block tridiagonal, counted per particle, no noise to be fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.linalg import cho_factor, cho_solve
+from scipy.stats import chi2
+
+from bayesjko.models.bases import RBF, Basis, Scaled, Stacked, build_basis
+from bayesjko.models.data import Snapshots
+from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.precision import double
+
+__all__ = [
+    "GoodnessOfFit",
+    "Sides",
+    "build_tests",
+    "equation_covariance",
+    "goodness_of_fit",
+    "values_of",
+    "weight_of",
+    "without_leverage",
+]
+
+_MOST_LEVERAGE = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """What each particle of one snapshot contributes to the equations it takes part in.
+
+    Attributes:
+        weight: of each particle; sums to one.
+        target: a, for the interval that the snapshot ends; None for the first snapshot.
+        source: c, for the interval that it starts; None for the last snapshot.
+    """
+
+    weight: Float[np.ndarray, " n"]
+    target: Float[np.ndarray, "n M"] | None
+    source: Float[np.ndarray, "n M"] | None
+
+
+def equation_covariance(snapshots: Sequence[Sides]) -> Float[np.ndarray, "E E"]:
+    """Covariance of the equations g_k = m_{k+1}[a] − m_k[c] of all intervals, by particle."""
+    count = len(snapshots) - 1
+    size = _tests_of(snapshots[0]).shape[1]
+    full = np.zeros((count, size, count, size))
+    for index, side in enumerate(snapshots):
+        if side.target is not None:
+            full[index - 1, :, index - 1] += _covariance(side.target, side.target, side.weight)
+        if side.source is not None:
+            full[index, :, index] += _covariance(side.source, side.source, side.weight)
+        if side.target is not None and side.source is not None:
+            across = _covariance(side.target, side.source, side.weight)
+            full[index - 1, :, index] -= across
+            full[index, :, index - 1] -= across.T
+    return full.reshape(count * size, count * size)
+
+
+def weight_of(
+    tests: Sequence[Float[np.ndarray, "_ M"]],
+    weights: Sequence[Float[np.ndarray, " _"]],
+    shrinkage: float,
+) -> Float[np.ndarray, "E E"]:
+    """Σ_W⁻¹, Σ_W the covariance the equations would have if particles stood still.
+
+    Each snapshot's covariance of the tests is shrunk towards the identity (they are standardised):
+    the full empirical covariance of many tests overfits, and so does every weight made of it.
+
+    Args:
+        tests: ψ of every particle of each snapshot.
+        weights: of the particles.
+        shrinkage: share of the identity, 0 to 1.
+    """
+    blocks = []
+    for values, weight in zip(tests, weights, strict=True):
+        covariance = _covariance(values, values, weight)
+        typical = np.trace(covariance) / len(covariance)
+        eye = np.eye(len(covariance))
+        blocks.append((1.0 - shrinkage) * covariance + shrinkage * typical * eye)
+    count, size = len(blocks) - 1, len(blocks[0])
+    full = np.zeros((count, size, count, size))
+    for k in range(count):
+        full[k, :, k] = blocks[k] + blocks[k + 1]
+        if k + 1 < count:
+            full[k, :, k + 1] = full[k + 1, :, k] = -blocks[k + 1]
+    factor = cho_factor(full.reshape(count * size, -1), lower=True)
+    return np.asarray(cho_solve(factor, np.eye(count * size)))
+
+
+def without_leverage(snapshots: Sequence[Sides], weight: Float[np.ndarray, "E E"]) -> list[Sides]:
+    """The same contributions as if no particle had helped to make the weight.
+
+    A particle with much pull on the weight looks closer to the others than it is: its deviation is
+    divided by √(1 − h), h its leverage (the HC2 correction of MacKinnon and White, Journal of
+    Econometrics 29, 1985). With M tests and n particles this is of the order of M/n.
+
+    Args:
+        snapshots: contributions.
+        weight: Σ_W⁻¹.
+    """
+    count = len(snapshots) - 1
+    size = len(weight) // count
+    blocks = weight.reshape(count, size, count, size)
+    freed = []
+    for index, side in enumerate(snapshots):
+        parts = [
+            (k, sign * (values - side.weight @ values))
+            for k, sign, values in ((index - 1, 1.0, side.target), (index, -1.0, side.source))
+            if values is not None
+        ]
+        leverage = sum(
+            np.einsum("nm,nm->n", left @ blocks[i, :, j], right)
+            for i, left in parts
+            for j, right in parts
+        )
+        share = np.minimum(side.weight**2 * leverage, _MOST_LEVERAGE)
+        scale = 1.0 / np.sqrt(1.0 - share)[:, None]
+
+        def lifted(values, scale=scale, side=side):  # type: ignore[no-untyped-def]
+            if values is None:
+                return None
+            mean = side.weight @ values
+            return mean + scale * (values - mean)
+
+        freed.append(Sides(side.weight, lifted(side.target), lifted(side.source)))
+    return freed
+
+
+@dataclass(frozen=True)
+class GoodnessOfFit:
+    """Is this population a gradient flow with this energy?
+
+    Attributes:
+        statistic: the quadratic form of the equations left over, scaled to a χ².
+        degrees_of_freedom: of that χ², fractional since the form is a weighted one.
+        p_value: probability of a larger one if the answer is yes.
+    """
+
+    statistic: float
+    degrees_of_freedom: float
+    p_value: float
+
+
+def goodness_of_fit(
+    residual: Float[np.ndarray, " E"],
+    weight: Float[np.ndarray, "E E"],
+    jacobian: Float[np.ndarray, "E P"],
+    inverse: Float[np.ndarray, "P P"],
+    covariance: Float[np.ndarray, "E E"],
+    ridge: Float[np.ndarray, " P"],
+) -> GoodnessOfFit:
+    """The weighted form gᵀW g at the estimate against its own reference distribution.
+
+    g = Nε + XQ⁻¹Rθ with N = I − XQ⁻¹XᵀW, ε ~ N(0, Σ) and θ ~ N(0, R⁻¹) has the covariance
+    S = NΣNᵀ + XQ⁻¹RQ⁻¹Xᵀ, so the form is a weighted sum of χ²₁ with mean tr(WS) and variance
+    2tr((WS)²), matched by a scaled χ² (Satterthwaite, Biometrics 2, 1946). Only these two traces of
+    the empirical Σ are used, and not its inverse, which many tests would make useless.
+
+    Args:
+        residual: g at the estimate.
+        weight: W.
+        jacobian: X, with g(θ) = y − Xθ.
+        inverse: Q⁻¹ of the estimate.
+        covariance: Σ of the equations at the estimate.
+        ridge: the prior's precision R, whose pull on the estimate leaves XQ⁻¹Rθ behind.
+    """
+    shrunk = jacobian @ inverse
+    left = np.eye(len(residual)) - shrunk @ (jacobian.T @ weight)
+    product = weight @ (left @ covariance @ left.T + (shrunk * ridge) @ shrunk.T)
+    mean = float(np.trace(product))
+    spread = float(np.sum(product * product.T))
+    statistic = float(residual @ weight @ residual) * mean / spread
+    freedom = mean**2 / spread
+    return GoodnessOfFit(statistic, freedom, float(chi2.sf(statistic, freedom)))
+
+
+def build_tests(energy: LinearEnergy, snapshots: Snapshots, *, bumps: int, seed: int) -> Basis:
+    """Test functions ψ: the potential's own features, then Gaussian bumps where particles are.
+
+    All are standardised to unit variance over the pooled snapshots.
+
+    Args:
+        energy: whose potential gives the first tests; linear and square terms if it has none.
+        snapshots: in standard units.
+        bumps: how many Gaussian bumps to add.
+        seed: of the bumps' centres.
+    """
+    pooled = np.concatenate(snapshots.particles)
+    own: Basis = energy.potential if energy.potential is not None else build_basis("poly:2", pooled)
+    parts = [own]
+    if bumps:
+        parts.append(RBF.placed(pooled, bumps, seed))
+    tests = Stacked(tuple(parts))
+    return Scaled(tests, 1.0 / _standard_deviation(tests, pooled))
+
+
+def _tests_of(side: Sides) -> np.ndarray:
+    values = side.target if side.target is not None else side.source
+    assert values is not None
+    return values
+
+
+def _covariance(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Covariance of the weighted means of a and b: Σ w²(a − ā)(b − b̄)ᵀ."""
+    left = weight[:, None] * (a - weight @ a)
+    return left.T @ (weight[:, None] * (b - weight @ b))
+
+
+def _standard_deviation(tests: Basis, pooled: np.ndarray) -> np.ndarray:
+    spread = values_of(tests, pooled).std(axis=0)
+    return np.maximum(spread, 1e-6 * spread.max())
+
+
+def values_of(tests: Basis, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n M"]:
+    """ψ at every point, in float64."""
+    with double():
+        return np.asarray(_values(tests, jnp.asarray(points)))
+
+
+@eqx.filter_jit
+def _values(tests: Basis, points: Float[Array, "n d"]) -> Float[Array, "n M"]:
+    return jax.vmap(tests.value)(points)
