@@ -112,9 +112,8 @@ def test_the_noise_reported_is_its_posterior_mean():
     assert found.noise == pytest.approx(posterior.mean(), rel=1e-9)
 
 
-@pytest.mark.parametrize("noise", NOISES)
-def test_the_evidence_climbs_along_its_own_slope(noise, monkeypatch):
-    """The gradient given to the optimiser against finite differences, noise-free data included."""
+def objectives(monkeypatch):
+    """What the optimiser is given from here on."""
     seen = []
 
     def spy(objective, start, **options):
@@ -122,13 +121,31 @@ def test_the_evidence_climbs_along_its_own_slope(noise, monkeypatch):
         return optimize.minimize(objective, start, **options)
 
     monkeypatch.setattr(conditioning, "minimize", spy)
-    x, y = regression(noise=0.0)
-    for data in ([sums(X, Y)], [sums(x, y) for x, y in TWO], [sums(x, y)]):
+    return seen
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_the_evidence_climbs_along_its_own_slope(noise, monkeypatch):
+    """The gradient given to the optimiser against finite differences."""
+    seen = objectives(monkeypatch)
+    for data in ([sums(X, Y)], [sums(x, y) for x, y in TWO]):
         maximise_evidence(data, SIZE, [slice(0, 3), slice(3, 4)], noise, weak=[4])
         for logs in ([0.3, -1.2], [4.0, 2.0], [-3.0, 5.0]):
             slope = seen[-1](np.array(logs))[1]
             numeric = optimize.approx_fprime(logs, lambda at: seen[-1](at)[0], 1e-5)
             np.testing.assert_allclose(slope, numeric, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("noise", ["estimate", "inverse-gamma"])
+def test_the_slope_is_right_where_hardly_any_residual_is_left(noise, monkeypatch):
+    """Noise-free data: the prior of the noise holds the evidence finite, and bends its slope."""
+    seen = objectives(monkeypatch)
+    x, y = regression(noise=0.0)
+    maximise_evidence([sums(x, y)], SIZE, [slice(0, SIZE)], noise)
+    for log in (-17.0, -19.0, -21.0):
+        ahead, behind = (seen[-1](np.array([log + step]))[0] for step in (0.1, -0.1))
+        slope = seen[-1](np.array([log]))[1][0]
+        assert slope == pytest.approx((ahead - behind) / 0.2, rel=0.02, abs=0.05)
 
 
 @pytest.mark.parametrize("noise", NOISES)
