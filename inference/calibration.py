@@ -21,11 +21,12 @@ from scipy.optimize import minimize
 from bayesjko.inference.conditioning import Conditioned
 from bayesjko.inference.problem import Meat
 from bayesjko.inference.score import Score
-from bayesjko.models.data import Snapshots
+from bayesjko.models.data import Couplings, Snapshots
 from bayesjko.models.energies import Field, LinearEnergy
+from bayesjko.models.likelihoods.residual import Scheme, evaluation_points
 from bayesjko.models.precision import double
 
-__all__ = ["calibrated_ridge", "residual_meat", "sandwich"]
+__all__ = ["calibrated_ridge", "paired_meat", "residual_meat", "sandwich"]
 
 _CHUNK = 4096  # particles whose influence is formed at a time
 _JITTER = 1e-10  # relative: features that say the same make a covariance singular
@@ -90,6 +91,64 @@ def residual_meat(
         return total
 
     return meat
+
+
+def paired_meat(
+    energy: LinearEnergy,
+    couplings: Sequence[Couplings],
+    scheme: Scheme,
+    period_of: Sequence[int],
+) -> Meat:
+    """The meat where couplings are known and each particle is followed through all intervals.
+
+    Particle p contributes Σ_k n w D(z_k)ᵀe_k, all its intervals together, and particles are
+    independent: the sandwich of White (Econometrica 48, 1980), clustered by particle.
+
+    Args:
+        energy: whose coefficients are estimated.
+        couplings: of each interval, row i always the same particle.
+        scheme: where the force is taken.
+        period_of: period of each interval.
+    """
+    periods = max(period_of) + 1
+
+    def meat(coefficients: Float[np.ndarray, "period K"]) -> Float[np.ndarray, "S S"]:
+        count = len(couplings[0].weight)
+        influence = np.zeros((count, periods, energy.size))
+        for k, each in enumerate(couplings):
+            points = evaluation_points(each, scheme)
+            with double():
+                field = energy.around(jnp.asarray(points), jnp.asarray(each.weight))
+                pulled = _pull_of_residual(
+                    field,
+                    jnp.asarray(points),
+                    None if each.score is None else jnp.asarray(each.score),
+                    jnp.asarray(each.target - each.source),
+                    jnp.asarray(each.duration),
+                    jnp.asarray(coefficients[period_of[k]]),
+                )
+            weight = each.effective_count * np.asarray(each.weight)[:, None]
+            influence[np.asarray(each.source_index), period_of[k]] += weight * np.asarray(pulled)
+        flat = influence.reshape(count, -1)
+        return flat.T @ flat
+
+    return meat
+
+
+@eqx.filter_jit
+def _pull_of_residual(
+    field: Field,
+    points: Float[Array, "n d"],
+    score: Float[Array, "n d"] | None,
+    move: Float[Array, "n d"],
+    duration: Float[Array, ""],
+    theta: Float[Array, " K"],
+) -> Float[Array, "n K"]:
+    def one(x, s, delta):  # type: ignore[no-untyped-def]
+        design = field.design(x, s)
+        return (delta - duration * (design @ theta)) @ design
+
+    return jax.vmap(one, in_axes=(0, None if score is None else 0, 0))(points, score, move)
 
 
 def _snapshot_meat(
@@ -187,15 +246,16 @@ def calibrated_ridge(
     floor = floor + (a[:, fixed] / wide[fixed]) @ a[:, fixed].T
     products = [a[:, m] @ a[:, m].T for m in members]
 
+    @np.errstate(over="ignore", invalid="ignore")
     def objective(logs: np.ndarray) -> tuple[float, np.ndarray]:
         covariance = floor + sum(
             np.exp(-log) * product for log, product in zip(logs, products, strict=True)
         )
-        each = 1.0 / np.sqrt(np.diag(covariance))
+        each = 1.0 / np.sqrt(np.maximum(np.diag(covariance), np.finfo(float).tiny))
         scaled = each[:, None] * covariance * each + _JITTER * np.eye(len(b))
         try:
             factor = cho_factor(scaled, lower=True)
-        except np.linalg.LinAlgError:
+        except (np.linalg.LinAlgError, ValueError):  # not positive definite, or not finite
             return 1e300, np.zeros(len(logs))
         solved = each * cho_solve(factor, each * b)
         inverse = each[:, None] * cho_solve(factor, np.eye(len(b))) * each
@@ -204,7 +264,9 @@ def calibrated_ridge(
             -0.5 * np.exp(-log) * (np.sum(inverse * product) - float(solved @ product @ solved))
             for log, product in zip(logs, products, strict=True)
         ]
-        return value, np.array(slope)
+        if not (np.isfinite(value) and np.all(np.isfinite(slope))):
+            return 1e300, np.zeros(len(logs))
+        return float(value), np.array(slope)
 
     # precisions at which a group's prior is as wide as what one of its coefficients' data say
     scale = (

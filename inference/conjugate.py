@@ -20,6 +20,7 @@ __all__ = ["conditioned_problem", "infer"]
 
 _WIDENING = 5.0  # of the prior's scale over the most probable one; see docs of the calibration
 _LIGHT = 1e-3  # ridge to start from, relative to the features' own information
+_FAINT = 1e-9  # ridge at the least, likewise
 _VAGUE = 1e-6  # of β, whose scale no evidence of a single coefficient can set
 _CALIBRATIONS = 2  # of the prior at the covariance found under the prior before
 _ROUNDS = 50  # of the fixed point between s² and a ridge given in the prior's own units
@@ -93,7 +94,7 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
     moment = np.concatenate([block.moment for block in problem.blocks])
     typical = np.mean(np.diag(gram).reshape(-1, size), axis=0)
     ridge = np.full(size, _LIGHT * np.median(typical))
-    ridge[weak] = _VAGUE * typical[weak]
+    ridge[weak] = _VAGUE * np.maximum(typical[weak], _VAGUE * np.median(typical))
     found = condition(problem.blocks, ridge, problem.noise)
     for _ in range(_CALIBRATIONS if terms else 0):
         precision = calibrated_ridge(
@@ -101,5 +102,8 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
         )
         for term in terms:
             precision[term] /= _WIDENING**2
+            # never so wide that features which say the same cannot be told apart in float64
+            least = _FAINT * np.max(typical[term]) / found.noise
+            precision[term] = np.maximum(precision[term], least)
         found = condition(problem.blocks, found.noise * precision, problem.noise)
     return found

@@ -42,6 +42,7 @@ __all__ = ["MomentOptions", "moment_problem"]
 
 _CLOSE = 0.05  # of a posterior sd: a round that moves no coefficient further is the last
 _HALVINGS = 6
+_PARTICLES_A_TEST = 4.0  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _PROBES = 200  # particles of each snapshot at which forces are compared
 
 
@@ -52,7 +53,7 @@ class MomentOptions:
     Attributes:
         form: `weak`, trapezoidal in time, or `flow`, simulated.
         bumps: tests beside the potential's own features; as many as coefficients, and at least
-            `fewest_bumps`, if None.
+            `fewest_bumps`, if None. Fewer where a snapshot has too few particles for them.
         shrinkage: share of the identity in the weight's covariance.
         steps: of a path from snapshot to snapshot.
         copies: noise copies of each path, an even number.
@@ -98,10 +99,9 @@ def moment_problem(
         moments: of the equations.
         time_variation: one θ for all intervals, or one for each.
     """
-    bumps = moments.bumps
-    if bumps is None:
-        bumps = min(max(moments.fewest_bumps, energy.size), min(snapshots.counts) // 4)
-    tests = build_tests(energy, snapshots, bumps=bumps, seed=options.seed)
+    wanted = max(moments.fewest_bumps, energy.size) if moments.bumps is None else moments.bumps
+    most = int(min(snapshots.effective_sizes) / _PARTICLES_A_TEST)
+    tests = build_tests(energy, snapshots, bumps=wanted, most=most, seed=options.seed)
     values = [values_of(tests, cloud) for cloud in snapshots.particles]
     weight = weight_of(values, snapshots.weights, moments.shrinkage)
     period_of = period_of_interval(len(snapshots.times) - 1, time_variation)
@@ -124,7 +124,7 @@ def moment_problem(
             f"The {moments.form} equations did not settle in {moments.rounds} rounds: the sampling "
             "interval is too long for this energy or the data too few; do not trust the intervals."
         )
-        problem = replace(problem, notes=(note,))
+        problem = replace(problem, fit_test=None, notes=(note,))
     return problem
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from bayesjko.inference.calibration import residual_meat
+from bayesjko.inference.calibration import paired_meat, residual_meat
 from bayesjko.inference.conditioning import Noise
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.score import DensityMethod, Score, fit_score
@@ -69,7 +69,11 @@ def residual_problem(
         tuple(sums[period] for period in sorted(sums)),
         len(sums),
         noise,
-        residual_meat(energy, snapshots, counts, period_of, scores),
+        (
+            paired_meat(energy, couplings, scheme, period_of)
+            if solver == "paired"
+            else residual_meat(energy, snapshots, counts, period_of, scores)
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from bayesjko.settings import FitSettings
 
 __all__ = ["fit"]
 
+_FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _RECORDED = ("bayesjko", "jax", "jaxlib", "numpy", "scipy", "equinox", "POT", "scikit-learn")
 
 
@@ -110,7 +111,8 @@ def _problem(
 ) -> tuple[LinearProblem, str]:
     """What the data say of the coefficients, and by which likelihood."""
     likelihood = settings.likelihood
-    by_couplings = snapshots.paired or settings.time_variation == "piecewise"
+    few = min(snapshots.counts) < _FEWEST
+    by_couplings = snapshots.paired or settings.time_variation == "piecewise" or few
     if likelihood == "residual" or (likelihood == "auto" and by_couplings):
         problem = residual_problem(
             energy,

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import chi2
 
-from bayesjko.models.bases import RBF, Basis, Scaled, Stacked, build_basis
+from bayesjko.models.bases import RBF, Basis, Polynomial, Scaled, Stacked
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.precision import double
@@ -188,22 +188,30 @@ def goodness_of_fit(
     return GoodnessOfFit(statistic, freedom, float(chi2.sf(statistic, freedom)))
 
 
-def build_tests(energy: LinearEnergy, snapshots: Snapshots, *, bumps: int, seed: int) -> Basis:
+def build_tests(
+    energy: LinearEnergy, snapshots: Snapshots, *, bumps: int, most: int, seed: int
+) -> Basis:
     """Test functions ψ: the potential's own features, then Gaussian bumps where particles are.
 
     All are standardised to unit variance over the pooled snapshots.
 
     Args:
-        energy: whose potential gives the first tests; linear and square terms if it has none.
+        energy: whose potential gives the first tests; linear and square terms if it has none, or
+            more features than tests are affordable.
         snapshots: in standard units.
         bumps: how many Gaussian bumps to add.
+        most: how many tests are affordable; at least the linear terms are taken.
         seed: of the bumps' centres.
     """
     pooled = np.concatenate(snapshots.particles)
-    own: Basis = energy.potential if energy.potential is not None else build_basis("poly:2", pooled)
-    parts = [own]
-    if bumps:
-        parts.append(RBF.placed(pooled, bumps, seed))
+    own = energy.potential
+    if own is None or own.size > most:
+        degree = 2 if Polynomial.of_degree(2, pooled.shape[1]).size <= most else 1
+        own = Polynomial.of_degree(degree, pooled.shape[1])
+        bumps = max(bumps, most)
+    parts: list[Basis] = [own]
+    if min(bumps, most - own.size) > 0:
+        parts.append(RBF.placed(pooled, min(bumps, most - own.size), seed))
     tests = Stacked(tuple(parts))
     return Scaled(tests, 1.0 / _standard_deviation(tests, pooled))
 
