@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from bayesjko.command import write_atomically
+from bayesjko.inference.identifiability import Identifiability
 from bayesjko.inference.posterior import Posterior
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import Field, LinearEnergy
@@ -50,6 +51,7 @@ class Result:
         settings: what the fit was asked for.
         provenance: versions, data hash and wall time.
         scores: held-out scores, if some were asked for.
+        identifiability: what the data could tell, if the fit looked.
     """
 
     energy: LinearEnergy
@@ -59,6 +61,7 @@ class Result:
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
+    identifiability: Identifiability | None = None
 
     @property
     def scheme(self) -> Scheme:
@@ -283,6 +286,8 @@ class Result:
             "log_evidence": ((), posterior.log_evidence),
         }
         variables |= {name: v for name, v in optional.items() if v[1] is not None}
+        if self.identifiability is not None:
+            variables["identifiability"] = ((), json.dumps(asdict(self.identifiability)))
         if posterior.goodness_of_fit is not None:
             variables["goodness_of_fit"] = (
                 "goodness",
@@ -368,6 +373,11 @@ def _from_datatree(tree: xr.DataTree) -> Result:
         settings=json.loads(str(constant["settings"].item())),
         provenance=json.loads(str(constant["provenance"].item())),
         scores=json.loads(str(constant["scores"].item())),
+        identifiability=(
+            Identifiability.from_json(json.loads(str(constant["identifiability"].item())))
+            if "identifiability" in constant
+            else None
+        ),
     )
 
 

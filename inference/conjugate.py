@@ -12,6 +12,7 @@ from bayesjko.inference.conditioning import (
     draw_conditioned,
     maximise_evidence,
 )
+from bayesjko.inference.identifiability import marginal_information
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import LinearProblem
@@ -34,12 +35,14 @@ def infer(problem: LinearProblem, options: InferenceOptions) -> Posterior:
     """
     found = conditioned_problem(problem, options)
     periods, size = found.mean.shape
+    gram = block_diag(*(block.gram for block in problem.blocks))
     if options.covariance == "sandwich":
         meat = problem.meat(found.mean)
         joint = sandwich(found, meat)
         coefficients, noise = draw_conditioned(found, joint, options.draws, options.seed)
         notes: tuple[str, ...] = problem.notes
     else:
+        meat = found.noise * gram
         joint = found.noise * found.joint_inverse()
         coefficients, noise = draw_conditioned(found, None, options.draws, options.seed)
         notes = (
@@ -58,6 +61,7 @@ def infer(problem: LinearProblem, options: InferenceOptions) -> Posterior:
         method="conjugate",
         uncertainty=options.covariance,
         prior_precision=found.precision,
+        information=marginal_information(gram, meat, found.precision),
         goodness_of_fit=None if problem.fit_test is None else problem.fit_test(found),
         notes=notes,
     )

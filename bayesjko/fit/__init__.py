@@ -10,6 +10,7 @@ from typing import Any
 
 from bayesjko.evaluate import evaluate
 from bayesjko.inference.conjugate import infer
+from bayesjko.inference.identifiability import identifiability
 from bayesjko.inference.moments import MomentOptions, moment_problem
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import LinearProblem
@@ -85,7 +86,15 @@ def fit(
         "versions": {name: _version(name) for name in _RECORDED},
     }
     used = {**asdict(settings), "likelihood": likelihood}
-    result = Result(energy, standardisation, snapshots, posterior, used, provenance)
+    result = Result(
+        energy,
+        standardisation,
+        snapshots,
+        posterior,
+        used,
+        provenance,
+        identifiability=identifiability(energy, standard, posterior, seed=settings.seed),
+    )
     if test is None:
         return result
     return replace(result, scores=evaluate(result, test, seed=settings.seed, jobs=jobs))
