@@ -20,10 +20,10 @@ from bayesjko.inference.problem import LinearProblem
 __all__ = ["conditioned_problem", "infer"]
 
 _WIDENING = 5.0  # of the prior's scale over the most probable one; see docs of the calibration
-_LIGHT = 1e-3  # ridge to start from, relative to the features' own information
+_LIGHT = 1e-7  # ridge to start from, relative to the features' own information
 _FAINT = 1e-9  # ridge at the least, likewise
 _VAGUE = 1e-6  # of β, whose scale no evidence of a single coefficient can set
-_CALIBRATIONS = 2  # of the prior at the covariance found under the prior before
+_CALIBRATIONS = 3  # of the prior at the covariance found under the prior before
 _ROUNDS = 50  # of the fixed point between s² and a ridge given in the prior's own units
 
 
