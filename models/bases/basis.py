@@ -145,12 +145,16 @@ class CloudAverage(Basis):
         return jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), (cloud, weight))[0]
 
 
+@eqx.filter_jit
 def average(
     feature: Callable[[Float[Array, " d"]], Float[Array, " K"]],
     cloud: Float[Array, "n d"],
     weight: Float[Array, " n"],
 ) -> Float[Array, " K"]:
-    """Σ_p w_p feature(x_p) of a weighted cloud, in blocks of bounded memory."""
+    """Σ_p w_p feature(x_p) of a weighted cloud, in blocks of bounded memory.
+
+    A basis's own method as the feature is compiled once for all clouds of one size.
+    """
     n, d = cloud.shape
     block = min(n, _BLOCK)
     padding = -n % block  # padded particles weigh nothing

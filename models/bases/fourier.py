@@ -43,9 +43,10 @@ class Fourier(Basis):
         return -jnp.sum(jnp.asarray(self.frequencies) ** 2, axis=1) * self.value(x)
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Fourier:
-        frequencies = jnp.asarray(self.frequencies)
-        cosine = average(lambda x: jnp.cos(frequencies @ x), cloud, weight)
-        sine = average(lambda x: jnp.sin(frequencies @ x), cloud, weight)
+        size = self.phases.shape
+        cosines = Fourier(self.frequencies, np.zeros(size), np.ones(size))
+        sines = Fourier(self.frequencies, np.full(size, -np.pi / 2), np.ones(size))
+        cosine, sine = (average(each.value, cloud, weight) for each in (cosines, sines))
         # cos(u − v) averaged over v is R cos(u − δ), with R e^{iδ} the average of e^{iv}
         return Fourier(
             self.frequencies,

@@ -64,7 +64,7 @@ class Polynomial(Basis):
         lower = sorted({gamma for alpha in self.exponents for gamma in _divisors(alpha)})
         position = {gamma: g for g, gamma in enumerate(lower)}
         monomials = Polynomial(tuple(lower))
-        moments = average(lambda x: monomials.value(-x), cloud, weight)
+        moments = average(monomials.value, -cloud, weight)
         rows, columns, counts, sources = [], [], [], []
         for j, alpha in enumerate(self.exponents):
             for gamma in _divisors(alpha):
