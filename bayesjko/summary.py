@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from bayesjko.evaluate import score_table
+from bayesjko.inference.identifiability import Identifiability
 from bayesjko.result import Result
 from bayesjko.simulate import true_drift
 
-__all__ = ["summarise"]
+__all__ = ["identifiability_lines", "summarise"]
 
 _LEVEL = 0.90
+_OPPOSED = -0.9  # correlation of two forces from which on they are worth a word
+_UNKNOWN = 10.0  # standard deviation relative to the size from which on figures say nothing
+_TOLD = {"potential": "potential", "interaction": "interaction", "internal": "internal energy"}
 
 
 def summarise(result: Result) -> str:
@@ -30,13 +34,81 @@ def summarise(result: Result) -> str:
             f"Log evidence: {posterior.log_evidence:.2f}; intervals stand on the "
             f"{posterior.uncertainty} covariance."
         )
-    lines += [*_beta_lines(result), *_fit_lines(result), *posterior.notes, *_truth_lines(result)]
+    lines += [*_beta_lines(result), *_fit_lines(result), *identifiability_lines(result)]
+    lines += [*posterior.notes, *_truth_lines(result)]
     if result.scores:
         lines += [
             "Held-out particles, one step ahead (earth mover's distance W1):",
             score_table(dict(result.scores)),
         ]
     return "\n".join(lines)
+
+
+def identifiability_lines(result: Result) -> list[str]:
+    """What the data could tell, in three lines; none for a result without the report.
+
+    How much was learned and how much assumed; which terms' forces are known and whether they can
+    be told apart; whether the population moves enough to learn from.
+    """
+    report = result.identifiability
+    if report is None:
+        return []
+    moved = report.movement
+    how = f"snapshots differ by {moved.ratio:.3g} times what sampling alone makes"
+    if moved.still:
+        movement = (
+            f"Movement: hardly any ({how}), so the strengths of the energy's terms relative to one "
+            "another can be learned at best, and not how fast they act"
+        )
+    else:
+        movement = f"Movement: {how}"
+    return [
+        *_learned_lines(report),
+        *_forces_lines(report),
+        " ".join([f"{movement}.", *report.warnings]),
+    ]
+
+
+def _learned_lines(report: Identifiability) -> list[str]:
+    if report.spectrum is None or report.effective_parameters is None:
+        return []
+    weak = sum(value < 1.0 for value in report.spectrum)
+    line = (
+        f"Learned: {report.effective_parameters:.3g} of {len(report.spectrum)} independent "
+        "combinations of coefficients; "
+    )
+    if not weak:
+        return [line + "the data outweigh the prior in all of them."]
+    term = max(report.prior_dominated, key=lambda name: report.prior_dominated[name])
+    which = f", mostly of the {_TOLD[term]}" if len(report.prior_dominated) > 1 else ""
+    return [line + f"the prior decides {weak} ({weak / len(report.spectrum):.0%}){which}."]
+
+
+def _forces_lines(report: Identifiability) -> list[str]:
+    sizes, spreads = report.sizes, report.spreads
+    gauge = report.gauge
+    names = _TOLD if gauge is None else _TOLD | {"drift": "the first two together"}
+    known = [
+        f"{name} {_share(spreads[term], sizes[term])}"
+        for term, name in names.items()
+        if sizes.get(term)
+    ]
+    line = f"Forces at the particles, one standard deviation: {', '.join(known)}."
+    if gauge is not None and gauge.flagged:
+        line += (
+            " Potential and interaction cannot be told apart (correlation "
+            f"{gauge.correlation:.2f}): trust the sum of their forces, and neither alone."
+        )
+    elif gauge is not None:
+        line += " Potential and interaction can be told apart."
+    against = report.correlations.get("potential-internal", 0.0)
+    if against < _OPPOSED:
+        line += f" Potential and β trade off (correlation {against:.2f})."
+    return [line] if known else []
+
+
+def _share(spread: float, size: float) -> str:
+    return f"±{spread / size:.0%}" if spread < _UNKNOWN * size else "unknown"
 
 
 def interval(draws: np.ndarray, level: float = _LEVEL) -> tuple[float, float]:

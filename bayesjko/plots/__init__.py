@@ -11,6 +11,7 @@ from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.plots.clouds import draw_clouds
 from bayesjko.plots.forces import draw_forces
+from bayesjko.plots.identifiability import draw_identifiability
 from bayesjko.plots.interaction import draw_interaction
 from bayesjko.plots.landscape import draw_landscape
 from bayesjko.plots.scores import draw_scores
@@ -27,6 +28,7 @@ PICTURES: Mapping[str, Callable[[Result, Snapshots | None], Figure | None]] = {
     "clouds": draw_clouds,
     "trajectories": draw_trajectories,
     "scores": draw_scores,
+    "identifiability": draw_identifiability,
 }
 """Every picture by the name of its file; one that does not apply to a result is None."""
 

@@ -26,7 +26,7 @@ from bayesjko.plots.trajectories import draw_trajectories
 from bayesjko.plots.view import Plane, thin
 from bayesjko.simulate import simulate, true_potential
 
-ALWAYS = {"clouds", "trajectories"}
+ALWAYS = {"clouds", "trajectories", "identifiability"}
 
 
 def _fit(data, **settings):
