@@ -8,11 +8,18 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: demo test doctest lint types bench
+.PHONY: demo test doctest lint types bench readme
 
 demo: $(installed)
 	@mkdir -p demo
-	$(bin)/python -m bayesjko.fit --demo double_well --out demo/result.nc --plots demo/figures
+	$(bin)/python -m bayesjko.fit --demo double_well --potential poly:4 --holdout 0.3 --out demo/result.nc --plots demo/figures
+	$(bin)/python -m bayesjko.forecast demo/result.nc --horizon 0.2 --out demo/forecast.nc
+	@printf 'x1,x2\n-1,0\n0,0\n1,0\n' > demo/points.csv
+	$(bin)/python -m bayesjko.energy demo/result.nc --at demo/points.csv --out demo/energy.csv
+	@echo
+	@echo "Done. Begin with the picture demo/figures/landscape.png; all are in demo/figures/."
+	@echo "demo/result.nc is the posterior, demo/forecast.nc the trajectories from the last snapshot on,"
+	@echo "demo/energy.csv the energy at demo/points.csv. README.md says what the lines above mean."
 
 test: $(installed)
 	$(bin)/python -m pytest -q $(PYTEST_ARGS)
@@ -29,7 +36,12 @@ types: $(installed)
 	$(bin)/mypy -p bayesjko
 
 bench: $(installed)
-	$(bin)/python -m pytest -q --benchmark-only benchmarks
+	$(bin)/python -m pytest -q -s --benchmark-only benchmarks
+
+# What README.md says that commands print, and its picture, made again.
+readme: demo
+	$(bin)/python docs/figures/make_landscape.py demo/figures/landscape.png docs/figures/landscape.png
+	$(bin)/python tests/test_readme.py
 
 # The stamp is written last, so an interrupted set-up is done again.
 $(installed): pyproject.toml
