@@ -1,5 +1,6 @@
 """Bayesian inference of the energy that drives a population, learned from snapshots."""
 
+from bayesjko.barrier import Barrier, barrier
 from bayesjko.demos import demo
 from bayesjko.energy import energy_at
 from bayesjko.evaluate import evaluate
@@ -13,12 +14,14 @@ from bayesjko.settings import FitSettings
 from bayesjko.simulate import simulate
 
 __all__ = [
+    "Barrier",
     "FitSettings",
     "Forecast",
     "InputError",
     "Result",
     "SnapshotError",
     "Snapshots",
+    "barrier",
     "demo",
     "energy_at",
     "evaluate",
