@@ -30,8 +30,10 @@ __all__ = ["calibrated_ridge", "paired_meat", "residual_meat", "sandwich"]
 
 _CHUNK = 4096  # particles whose influence is formed at a time
 _JITTER = 1e-10  # relative: features that say the same make a covariance singular
-_LOWEST, _HIGHEST = -45.0, 10.0  # how far, in logs, a precision may be from the data's own
-_SHIFTS = (-40.0, -25.0, -14.0, -11.0, -8.0, -5.0, -2.0, 1.0)
+# How far, in logs, a precision may be from the data's own. Never above it: the evidence of data
+# that say little is highest at no force at all, which is no reason to be sure of that.
+_LOWEST, _HIGHEST = -45.0, 0.0
+_SHIFTS = (-40.0, -25.0, -14.0, -11.0, -8.0, -5.0, -2.0)
 
 
 def sandwich(conditioned: Conditioned, meat: Float[np.ndarray, "S S"]) -> Float[np.ndarray, "S S"]:

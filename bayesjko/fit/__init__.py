@@ -8,6 +8,8 @@ from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from bayesjko.evaluate import evaluate
 from bayesjko.inference.conjugate import infer
 from bayesjko.inference.identifiability import identifiability
@@ -77,8 +79,10 @@ def fit(
         covariance=settings.covariance,
         prior_scale=settings.prior_scale,
     )
-    problem, likelihood = _problem(energy, standard, settings, options, jobs, progress)
-    posterior = infer(problem, options)
+    # matrices of a few hundred rows: BLAS threads would spend their time waiting for one another
+    with threadpool_limits(limits=1, user_api="blas"):
+        problem, likelihood = _problem(energy, standard, settings, options, jobs, progress)
+        posterior = infer(problem, options)
     provenance = {
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
@@ -135,6 +139,12 @@ def _problem(
             seed=settings.seed,
             progress=progress,
         )
+        if settings.time_variation == "piecewise" and settings.internal:
+            note = (
+                "Two snapshots cannot tell β from the potential: the β of a single interval rests "
+                "on the prior and the density's shape (use --no-internal, or a static energy)."
+            )
+            problem = replace(problem, notes=(*problem.notes, note))
         return problem, "residual"
     if snapshots.paired:
         raise InputError(

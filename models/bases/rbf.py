@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -15,6 +18,10 @@ __all__ = ["RBF", "build"]
 _SAMPLE = 20_000  # points that k-means sees at most
 
 
+def _as_array(width: Any) -> Any:
+    return np.asarray(width, dtype=np.float64) if isinstance(width, int | float) else width
+
+
 class RBF(Basis):
     """φ_j(x) = exp(−‖x − c_j‖²/(2ℓ²)).
 
@@ -24,7 +31,8 @@ class RBF(Basis):
     """
 
     centres: Float[Array | np.ndarray, "K d"]
-    width: float
+    # an array, not a number: a number would be compiled in, and every new data set compile anew
+    width: Float[Array | np.ndarray, ""] = eqx.field(converter=_as_array)
 
     @classmethod
     def placed(

@@ -161,7 +161,7 @@ def _walk(
     paths: Paths,
     *,
     sensitive: bool,
-) -> tuple[Float[Array, "copies n d"], Float[Array, "N d K"]]:
+) -> tuple[Float[Array, "copies n d"], Float[Array, "N d _"]]:
     copies, steps, n, d = paths.noise.shape
     dt = duration / steps
     beta = jnp.maximum(theta[-1], _SMALLEST) if energy.internal else jnp.zeros((), cloud.dtype)

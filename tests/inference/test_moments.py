@@ -1,0 +1,112 @@
+"""Moment likelihoods against populations whose energy is known, and their intervals counted."""
+
+import numpy as np
+import pytest
+
+from bayesjko.fit import fit
+from bayesjko.inference.calibration import calibrated_ridge, sandwich
+from bayesjko.inference.conditioning import condition
+from bayesjko.models.data import Snapshots
+from bayesjko.models.likelihoods.residual import Statistics
+from bayesjko.simulate import simulate, true_drift
+
+RATE, BETA = 1.5, 0.2
+
+
+def bowl(seed, times=(0.0, 0.1, 0.2, 0.35), n=300):
+    """Snapshots of dX = −1.5 X dt + √0.4 dB from N(2, 0.3²), each a sample of its own, exactly."""
+    rng = np.random.default_rng(seed)
+    decay = np.exp(-RATE * np.array(times))
+    variance = 0.09 * decay**2 + BETA * (1 - decay**2) / RATE
+    clouds = [
+        2 * m + np.sqrt(v) * rng.normal(size=(n, 1)) for m, v in zip(decay, variance, strict=True)
+    ]
+    return Snapshots(np.array(times), tuple(clouds))
+
+
+@pytest.mark.parametrize("likelihood", ["weak", "flow"])
+def test_intervals_hold_the_truth_as_often_as_they_say(likelihood):
+    slopes, betas, p_values = [], [], []
+    for seed in range(16):
+        result = fit(bowl(seed), likelihood=likelihood, potential="poly:2", draws=400, tests=4)
+        drift = result.drift(np.array([[-1.0], [1.0]]))[:, :, 0]
+        slope = 0.5 * (drift[:, 0] - drift[:, 1])
+        slopes.append((slope.mean() - RATE) / slope.std())
+        betas.append((result.beta.mean() - BETA) / result.beta.std())
+        p_values.append(result.posterior.goodness_of_fit.p_value)
+    for scores in (slopes, betas):
+        # of 16 standard normals: a mean beyond 0.8 or an rms outside of this has p < 0.002
+        assert abs(np.mean(scores)) < 0.8
+        assert 0.5 < np.sqrt(np.mean(np.square(scores))) < 1.55
+    assert np.mean(np.array(p_values) < 0.05) <= 0.25
+
+
+def test_a_rotating_population_is_no_gradient_flow():
+    rng = np.random.default_rng(1)
+    shape = np.array([[2.0, 0.0], [0.0, 0.5]])
+
+    def turned(angle):
+        c, s = np.cos(angle), np.sin(angle)
+        return rng.normal(size=(600, 2)) @ shape @ np.array([[c, s], [-s, c]])
+
+    times = np.arange(5) * 0.1
+    turning = Snapshots(times, tuple(turned(3.0 * t) for t in times))
+    options = {"potential": "poly:2", "likelihood": "flow", "draws": 40, "tests": 10}
+    assert fit(turning, **options).posterior.goodness_of_fit.p_value < 1e-3
+    falling = simulate("quadratic", beta=0.1, times=tuple(times), particles=600, start="normal")
+    assert fit(falling, **options).posterior.goodness_of_fit.p_value > 1e-3
+
+
+def test_auto_takes_the_flow_where_snapshots_are_far_apart():
+    near = simulate("quadratic", beta=0.1, tau=0.01, particles=200, start="normal")
+    far = simulate("tilted_double_well", beta=0.3, tau=0.4, particles=600, start="uniform")
+    paired = simulate("quadratic", beta=0.1, tau=0.01, particles=100, paired=True)
+    assert fit(near, potential="poly:2", draws=8).settings["likelihood"] == "weak"
+    assert fit(far, potential="poly:4", draws=8).settings["likelihood"] == "flow"
+    assert fit(paired, potential="poly:2", draws=8).settings["likelihood"] == "residual"
+
+
+def test_interaction_and_potential_together_give_the_total_force():
+    snapshots = simulate(
+        "double_well", "gaussian", 0.1, interaction_scale=3.0, tau=0.05, particles=500,
+        start="normal", seed=4,
+    )  # fmt: skip
+    result = fit(snapshots, potential="poly:4", interaction="rbf:4", likelihood="flow", draws=200)
+    points = snapshots.particles[-1][:100]
+    truth = np.asarray(true_drift(snapshots.truth, points, snapshots.particles[-1]))
+    draws = result.drift(points)
+    scores = (draws.mean(axis=0) - truth) / draws.std(axis=0)
+    assert np.sqrt(np.mean(scores**2)) < 2.0
+    assert np.corrcoef(draws.mean(axis=0).ravel(), truth.ravel())[0, 1] > 0.8
+
+
+def test_sandwich_is_the_models_own_covariance_where_the_model_is_right():
+    rng = np.random.default_rng(0)
+    design = rng.normal(size=(50, 4))
+    y = design @ rng.normal(size=4)
+    statistics = Statistics(design.T @ design, design.T @ y, float(y @ y), 50.0)
+    found = condition([statistics], np.full(4, 0.3), 2.0)
+    np.testing.assert_allclose(
+        sandwich(found, 2.0 * statistics.gram), 2.0 * found.joint_inverse(), rtol=1e-10
+    )
+
+
+def test_calibrated_scale_is_the_most_probable_one():
+    rng = np.random.default_rng(3)
+    size = 12
+    design = rng.normal(size=(80, size))
+    root = rng.normal(size=(size, size))
+    meat = root @ root.T + 5 * np.eye(size)
+    gram = design.T @ design
+    moment = gram @ (0.5 * rng.normal(size=size)) + np.linalg.cholesky(meat) @ rng.normal(size=size)
+    found = calibrated_ridge(gram, moment, meat, size, [slice(0, size)], np.ones(size))
+
+    def log_evidence(precision):
+        covariance = meat + gram @ gram / precision
+        return -0.5 * (
+            np.linalg.slogdet(covariance)[1] + moment @ np.linalg.solve(covariance, moment)
+        )
+
+    grid = found[0] * np.exp(np.linspace(-3, 3, 61))
+    assert np.ptp(found) == 0.0
+    assert log_evidence(found[0]) >= max(map(log_evidence, grid)) - 1e-4
