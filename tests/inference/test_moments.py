@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bayesjko.demos import demo
 from bayesjko.fit import fit
 from bayesjko.inference.calibration import calibrated_ridge, sandwich
 from bayesjko.inference.conditioning import condition
@@ -59,7 +60,7 @@ def test_a_rotating_population_is_no_gradient_flow():
 
 def test_auto_takes_the_flow_where_snapshots_are_far_apart():
     near = simulate("quadratic", beta=0.1, tau=0.01, particles=200, start="normal")
-    far = simulate("tilted_double_well", beta=0.3, tau=0.4, particles=600, start="uniform")
+    far = demo("double_well")
     paired = simulate("quadratic", beta=0.1, tau=0.01, particles=100, paired=True)
     assert fit(near, potential="poly:2", draws=8).settings["likelihood"] == "weak"
     assert fit(far, potential="poly:4", draws=8).settings["likelihood"] == "flow"
