@@ -1,1 +1,13 @@
 """Experiments: one declarative specification a file, run by one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["EXPERIMENTS"]
+
+EXPERIMENTS: Mapping[str, str] = {
+    "calibration": "bayesjko.experiments.calibration",
+    "interval": "bayesjko.experiments.interval",
+}
+"""Every experiment by its name: the module whose `EXPERIMENT` specifies it."""

@@ -1,0 +1,149 @@
+"""How far apart may snapshots be? Each likelihood against the sampling interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from bayesjko.experiments.axes import label_plainly
+from bayesjko.experiments.recovery import Grid, Truth, recover, recovery_table
+from bayesjko.experiments.specification import Experiment, Report, Study
+from bayesjko.plots.style import BLACK, BLUE, CYCLE, GREY, new_figure, save, styled
+
+__all__ = ["EXPERIMENT"]
+
+_STEP = 5e-4  # of the simulated truth at most: the steepest walls turn a particle in 0.01
+
+METHODS = {
+    "residual_explicit": {"likelihood": "residual", "scheme": "explicit"},
+    "residual_midpoint": {"likelihood": "residual", "scheme": "midpoint"},
+    "residual_implicit": {"likelihood": "residual", "scheme": "implicit"},
+    "weak": {"likelihood": "weak"},
+    "flow": {"likelihood": "flow"},
+}
+
+_STROKES: Mapping[str, dict[str, Any]] = {
+    name: {"color": colour, "marker": mark, "linestyle": line}
+    for name, colour, mark, line in zip(
+        METHODS, (CYCLE[4], CYCLE[1], CYCLE[3], BLUE, BLACK), "o^vsD", ("-.", ":", "--", "-", "-"),
+        strict=True,
+    )
+}  # fmt: skip
+
+_QUANTITIES = {
+    "error": "drift error / signal",
+    "cover_90": "coverage, 90%",
+    "beta": "β, mean of fits",
+    "beta_covered": "coverage of β, 90%",
+    "seconds": "processor seconds",
+}
+
+
+def _name(truth: str, interval: float) -> str:
+    return f"{truth}@{interval:g}"
+
+
+def _cases(particles: int, intervals: tuple[float, ...]) -> dict[str, Truth]:
+    """Six unpaired snapshots, the last after a pause of two intervals or of one."""
+    cases = {}
+    for interval in intervals:
+        substeps = max(20, int(np.ceil(interval / _STEP)))
+        common = {"particles": particles, "substeps": substeps}
+        times = tuple(round(k * interval, 10) for k in (0, 1, 2, 3, 4, 6))
+        cases[_name("tilted_double_well", interval)] = Truth(
+            {
+                "potential": "tilted_double_well",
+                "beta": 0.3,
+                "start": "normal",
+                "times": times,
+                **common,
+            },
+            {"potential": "poly:4"},
+            Grid((-1.3, -0.8), (1.3, 0.8), (12, 8)),
+        )
+        cases[_name("styblinski_tang", interval)] = Truth(
+            {
+                "potential": "styblinski_tang",
+                "beta": 0.1,
+                "snapshots": 6,
+                "tau": interval,
+                **common,
+            },
+            {"potential": "poly:4"},
+        )
+    return cases
+
+
+def _report(cells: pd.DataFrame) -> Report:
+    table = recovery_table(cells)
+    split = table["case"].str.split("@", expand=True)
+    table.insert(1, "truth", split[0])
+    table.insert(2, "interval", split[1].astype(float))
+    return Report({"metrics": table}, lambda folder: _draw(table, folder / "interval.png"))
+
+
+def _draw(table: pd.DataFrame, path: Path) -> None:
+    truths = list(dict.fromkeys(table["truth"]))
+    with styled():
+        figure = new_figure(
+            "What is made of snapshots further and further apart (bars: 2 standard errors)",
+            4.2 * len(truths),
+            2.1 * len(_QUANTITIES) + 0.8,
+        )
+        panels = figure.subplots(len(_QUANTITIES), len(truths), sharex=True, squeeze=False)
+        for column, truth in zip(panels.T, truths, strict=True):
+            column[0].set_title(truth)
+            column[-1].set_xlabel("sampling interval (truth's own unit of time)")
+            for axes, quantity in zip(column, _QUANTITIES, strict=True):
+                _draw_panel(axes, table[table["truth"] == truth], quantity)
+        for axes, label in zip(panels[:, 0], _QUANTITIES.values(), strict=True):
+            axes.set_ylabel(label)
+        handles, names = panels[0, 0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=5)
+        save(figure, path)
+
+
+def _draw_panel(axes: Axes, table: pd.DataFrame, quantity: str) -> None:
+    for method, rows in table.groupby("method", sort=False):
+        rows = rows.sort_values("interval")
+        error = 2.0 * rows[f"{quantity}_se"].fillna(0.0) if f"{quantity}_se" in rows else None
+        axes.errorbar(
+            rows["interval"], rows[quantity], error, **_STROKES[str(method)], markersize=4,
+            linewidth=1.2, elinewidth=0.8, label=method,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    label_plainly(axes.xaxis)
+    true = float(table["beta_true"].iloc[0])
+    if quantity in ("error", "seconds"):
+        axes.set_yscale("log")
+        label_plainly(axes.yaxis)
+    elif quantity == "beta":
+        axes.axhline(true, color=GREY, linewidth=1.2)
+        axes.annotate("truth", (1, true), xycoords=("axes fraction", "data"))
+        axes.set_ylim(-2.0 * true, 4.0 * true)
+    else:
+        axes.axhspan(0.85, 0.95, color=GREY, alpha=0.3, linewidth=0)
+        axes.set_ylim(0, 1.02)
+
+
+EXPERIMENT = Experiment(
+    question="How far apart may snapshots be before a likelihood is wrong about the drift, about "
+    "β, or about how sure it is?",
+    studies=(
+        Study(_cases(1000, (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)), METHODS, 50, recover),
+    ),
+    smoke=(
+        Study(
+            _cases(200, (0.01, 0.05)),
+            {name: METHODS[name] for name in ("residual_explicit", "weak", "flow")},
+            2,
+            recover,
+        ),
+    ),
+    report=_report,
+)

@@ -1,0 +1,119 @@
+"""The page that stands beside an experiment's results: how they came about, and what they are."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+
+from bayesjko.experiments.specification import Experiment, Report
+
+__all__ = ["Run", "readme"]
+
+_VERSIONS = ("bayesjko", "jax", "jaxlib", "numpy", "scipy", "equinox", "POT", "scikit-learn")
+_SHOWN = 3  # significant digits
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run that wrote the page.
+
+    Attributes:
+        name: of the experiment.
+        command: that started it.
+        jobs: processes.
+        seconds: it took.
+        measured: how many cells it measured itself; earlier runs left the others.
+    """
+
+    name: str
+    command: str
+    jobs: int
+    seconds: float
+    measured: int
+
+
+def readme(
+    experiment: Experiment, run: Run, cells: pd.DataFrame, report: Report, folder: Path
+) -> str:
+    """The page in Markdown."""
+    failed = cells[cells["failure"].notna()]
+    lines = [
+        f"# {run.name}",
+        "",
+        experiment.question,
+        "",
+        f"- Command: `{run.command}`",
+        f"- Finished: {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC; the last run measured "
+        f"{run.measured} cells in {_duration(run.seconds)} with {run.jobs} process(es).",
+        f"- Cells: {len(cells)}, of which {len(failed)} failed; {_duration(_total(cells))} of "
+        "processor time in all.",
+        f"- Machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}.",
+        f"- Versions: {', '.join(f'{name} {_version(name)}' for name in _VERSIONS)}; "
+        f"commit {_commit()}.",
+    ]
+    for stem, table in report.tables.items():
+        lines += ["", f"## {stem}.csv", "", *_markdown(table)]
+    pictures = sorted((folder / "figures").glob("*.png"))
+    lines += [line for p in pictures for line in ("", f"![{p.stem}](figures/{p.name})")]
+    if len(failed):
+        lines += ["", "## Failures", ""]
+        lines += [
+            f"- {row['case']}/{row['method']}, replicate {row['replicate']}: "
+            f"{' '.join(str(row['failure']).split())}"
+            for row in failed.to_dict("records")
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(table: pd.DataFrame) -> list[str]:
+    rows: list[Sequence[str]] = [list(table.columns), ["---"] * len(table.columns)]
+    rows += [[_shown(value) for value in row] for row in table.itertuples(index=False)]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.{_SHOWN}g}"
+    return str(value)
+
+
+def _total(cells: pd.DataFrame) -> float:
+    return float(cells["cpu_seconds"].sum()) if "cpu_seconds" in cells else 0.0
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
+
+
+def _commit() -> str:
+    """Of the checkout this runs from; unknown where there is none."""
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).resolve().parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return told.stdout.strip()
