@@ -171,6 +171,8 @@ def _shift(
 ) -> float:
     """Root mean square over particles and periods of |Δ drift| in posterior sds."""
     size = energy.size - int(energy.internal)
+    if not size:
+        return 0.0
     inverse = last.joint_inverse()
     shifts = []
     for index, (cloud, weight) in enumerate(

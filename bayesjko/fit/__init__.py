@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bayesjko.evaluate import evaluate
@@ -105,6 +106,15 @@ def fit(
 
 
 def _check(settings: FitSettings) -> None:
+    if not 0.0 <= settings.shrinkage <= 1.0:
+        raise InputError(f"The shrinkage is {settings.shrinkage:g}; give a number from 0 to 1.")
+    if settings.copies < 2 or settings.copies % 2 or settings.steps < 1:
+        raise InputError(
+            f"Cannot simulate {settings.copies} copies of each path in {settings.steps} steps; "
+            "copies must be an even number of at least 2, and steps at least 1."
+        )
+    if settings.tests is not None and settings.tests < 0:
+        raise InputError(f"Cannot use {settings.tests} tests; give 0 or more.")
     if settings.draws < 1:
         raise InputError(f"Cannot keep {settings.draws} draws; give at least 1.")
     if not 0 <= settings.seed < 2**32:
@@ -163,7 +173,7 @@ def _problem(
     )
     if likelihood != "auto":
         return problem, likelihood
-    if problem.discretisation <= 1.0:
+    if problem.discretisation <= 1.0 and _diffuses(problem, options):
         note = (
             "Likelihood: weak, since simulating between the snapshots moves its forces by only "
             f"{problem.discretisation:.2g} of their standard deviation."
@@ -177,10 +187,21 @@ def _problem(
         time_variation=settings.time_variation,
     )
     note = (
-        "Likelihood: flow, since the sampling interval is too long for moments that are linear in "
-        "time."
+        "Likelihood: flow, since moments that are linear in time are not enough here: simulating "
+        "between the snapshots moves their forces, or leaves β no clear sign."
     )
     return replace(problem, notes=(*problem.notes, note)), "flow"
+
+
+def _diffuses(problem: LinearProblem, options: InferenceOptions) -> bool:
+    """Whether β, if it is sought, is clearly positive: a correction simulated without is none."""
+    where = problem.energy.slices.get("internal")
+    if where is None:
+        return True
+    found = infer(problem, replace(options, draws=1))
+    assert found.covariance is not None
+    spread = np.sqrt(found.covariance[:, where.start, where.start])
+    return bool(np.all(found.mean[:, where.start] > 1.645 * spread))
 
 
 def _version(package: str) -> str:
