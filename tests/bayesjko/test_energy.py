@@ -105,7 +105,15 @@ def test_intervals_hold_the_truth_of_fresh_populations():
     data = simulate(
         "quadratic", beta=0.0, particles=1000, snapshots=4, tau=0.1, start="normal", seed=3
     )
-    result = fit(data, potential="poly:2", scheme="midpoint", draws=400, jobs=1)
+    result = fit(
+        data,
+        potential="poly:2",
+        likelihood="residual",
+        internal=False,
+        scheme="midpoint",
+        draws=400,
+        jobs=1,
+    )
     found = energy_at(result, POINTS, level=0.99)
     for c in range(2):
         low, high = found[f"drift_x{c + 1}_low"], found[f"drift_x{c + 1}_high"]
