@@ -28,6 +28,7 @@ from bayesjko.settings import FitSettings
 __all__ = ["fit"]
 
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
+_MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
 _RECORDED = ("bayesjko", "jax", "jaxlib", "numpy", "scipy", "equinox", "POT", "scikit-learn")
 
 
@@ -135,7 +136,8 @@ def _problem(
     """What the data say of the coefficients, and by which likelihood."""
     likelihood = settings.likelihood
     few = min(snapshots.counts) < _FEWEST
-    by_couplings = snapshots.paired or settings.time_variation == "piecewise" or few
+    many = energy.size > _MOST
+    by_couplings = snapshots.paired or settings.time_variation == "piecewise" or few or many
     if likelihood == "residual" or (likelihood == "auto" and by_couplings):
         problem = residual_problem(
             energy,
