@@ -26,10 +26,10 @@ class FitSettings:
     """One energy for all times, or one for each interval between snapshots."""
     likelihood: Literal["auto", "residual", "weak", "flow"] = "auto"
     """How snapshots are explained: residual (couplings, JKOnet*), weak (moments, trapezoidal in
-    time), flow (moments of simulated paths), or auto: residual for paired snapshots and for
-    piecewise energies (whose β no moments of two snapshots can tell from V) and snapshots of fewer
-    than 50 particles or energies of more than 110 coefficients, weak for others as long as the sampling interval is short enough and β
-    is clearly positive, else flow."""
+    time), flow (moments of simulated paths), or auto: residual for paired snapshots, for piecewise
+    energies (whose β no moments of two snapshots can tell from V), for snapshots of fewer than 50
+    particles and for energies of more than 110 coefficients; weak for others as long as the
+    sampling interval is short enough and β is clearly positive, else flow."""
     scheme: Scheme = "explicit"
     """Residual: where between two coupled particles the force is taken."""
     covariance: Covariance = "sandwich"
