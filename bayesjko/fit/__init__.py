@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -25,7 +26,7 @@ from bayesjko.readers import read_snapshots
 from bayesjko.result import Result
 from bayesjko.settings import FitSettings
 
-__all__ = ["fit"]
+__all__ = ["checked_settings", "fit", "inference_options", "linear_problem"]
 
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
@@ -52,14 +53,7 @@ def fit(
     Raises:
         InputError: the snapshots or the settings cannot be used.
     """
-    unknown = set(changes) - {f.name for f in fields(FitSettings)}
-    if unknown:
-        raise InputError(
-            f"There is no setting {sorted(unknown)[0]!r}; there are "
-            f"{', '.join(f.name for f in fields(FitSettings))}."
-        )
-    settings = replace(settings or FitSettings(), **changes)
-    _check(settings)
+    settings = checked_settings(settings, changes)
     if not isinstance(snapshots, Snapshots):
         snapshots = read_snapshots(snapshots)
     test = None
@@ -75,15 +69,10 @@ def fit(
         internal=settings.internal,
         seed=settings.seed,
     )
-    options = InferenceOptions(
-        draws=settings.draws,
-        seed=settings.seed,
-        covariance=settings.covariance,
-        prior_scale=settings.prior_scale,
-    )
+    options = inference_options(settings)
     # matrices of a few hundred rows: BLAS threads would spend their time waiting for one another
     with threadpool_limits(limits=1, user_api="blas"):
-        problem, likelihood = _problem(energy, standard, settings, options, jobs, progress)
+        problem, likelihood = linear_problem(energy, standard, settings, jobs, progress)
         posterior = infer(problem, options)
     provenance = {
         "data_hash": snapshots.digest(),
@@ -106,6 +95,33 @@ def fit(
     return replace(result, scores=evaluate(result, test, seed=settings.seed, jobs=jobs))
 
 
+def checked_settings(settings: FitSettings | None, changes: Mapping[str, Any]) -> FitSettings:
+    """The settings (the defaults if None) with some of them changed.
+
+    Raises:
+        InputError: there is no such setting, or one cannot be used.
+    """
+    unknown = set(changes) - {f.name for f in fields(FitSettings)}
+    if unknown:
+        raise InputError(
+            f"There is no setting {sorted(unknown)[0]!r}; there are "
+            f"{', '.join(f.name for f in fields(FitSettings))}."
+        )
+    settings = replace(settings or FitSettings(), **changes)
+    _check(settings)
+    return settings
+
+
+def inference_options(settings: FitSettings) -> InferenceOptions:
+    """What of the settings is the inference's."""
+    return InferenceOptions(
+        draws=settings.draws,
+        seed=settings.seed,
+        covariance=settings.covariance,
+        prior_scale=settings.prior_scale,
+    )
+
+
 def _check(settings: FitSettings) -> None:
     if not 0.0 <= settings.shrinkage <= 1.0:
         raise InputError(f"The shrinkage is {settings.shrinkage:g}; give a number from 0 to 1.")
@@ -125,15 +141,15 @@ def _check(settings: FitSettings) -> None:
             raise InputError(f"The {name} is {value:g}; give a positive number.")
 
 
-def _problem(
+def linear_problem(
     energy: LinearEnergy,
     snapshots: Snapshots,
     settings: FitSettings,
-    options: InferenceOptions,
     jobs: int,
-    progress: bool,
+    progress: bool = False,
 ) -> tuple[LinearProblem, str]:
-    """What the data say of the coefficients, and by which likelihood."""
+    """What the data, in standard units, say of the coefficients, and by which likelihood."""
+    options = inference_options(settings)
     likelihood = settings.likelihood
     few = min(snapshots.counts) < _FEWEST
     many = energy.size > _MOST
