@@ -54,7 +54,8 @@ class RBF(Basis):
         distinct = len(np.unique(sample, axis=0))
         count = max(1, min(count, distinct // 2))
         found = KMeans(count, n_init=1, random_state=seed).fit(sample).cluster_centers_
-        return cls(found, _spacing(found, sample) if width is None else width)
+        chosen = _spacing(found, sample) if width is None else width
+        return cls(found, _as_array(chosen))
 
     @property
     def size(self) -> int:
