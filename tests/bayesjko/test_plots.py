@@ -68,7 +68,7 @@ def _five():
 
 
 def _company():
-    return _fit(_wells(2, "gaussian"), potential="none", interaction="poly:4")
+    return _fit(_wells(2, "gaussian"), potential="none", interaction="fourier:12")
 
 
 def _alone():
@@ -80,6 +80,7 @@ def _alone():
         mean=found.posterior.mean[:, -1:],
         covariance=None,
         prior_precision=None,
+        information=None,
     )
     return replace(found, energy=LinearEnergy(internal=True), posterior=beta, scores={})
 
