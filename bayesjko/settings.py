@@ -30,8 +30,11 @@ class FitSettings:
     energies (whose β no moments of two snapshots can tell from V), for snapshots of fewer than 50
     particles and for energies of more than 110 coefficients; weak for others as long as the
     sampling interval is short enough and β is clearly positive, else flow."""
-    scheme: Scheme = "explicit"
-    """Residual: where between two coupled particles the force is taken."""
+    scheme: Literal["auto"] | Scheme = "auto"
+    """Residual: where between two coupled particles the force is taken: explicit (the first),
+    midpoint, implicit (the second), or auto: midpoint, whose intervals hold, for a static energy of
+    unpaired snapshots; explicit for paired ones, whose noise comes after the force, and for
+    piecewise energies, which are one step of any length an interval."""
     covariance: Covariance = "sandwich"
     """What intervals stand on: sandwich (counted per particle) or model (overconfident)."""
     noise: Literal["inverse-gamma", "estimate"] | float = "inverse-gamma"

@@ -22,6 +22,7 @@ from bayesjko.inference.residual import residual_problem
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
 from bayesjko.models.errors import InputError
+from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.readers import read_snapshots
 from bayesjko.result import Result
 from bayesjko.settings import FitSettings
@@ -80,7 +81,11 @@ def fit(
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _RECORDED},
     }
-    used = {**asdict(settings), "likelihood": likelihood}
+    used = {
+        **asdict(settings),
+        "likelihood": likelihood,
+        "scheme": _scheme(settings, snapshots),
+    }
     result = Result(
         energy,
         standardisation,
@@ -158,7 +163,7 @@ def linear_problem(
         problem = residual_problem(
             energy,
             snapshots,
-            scheme=settings.scheme,
+            scheme=_scheme(settings, snapshots),
             time_variation=settings.time_variation,
             solver="paired" if snapshots.paired else settings.coupling,
             density=settings.density,
@@ -209,6 +214,20 @@ def linear_problem(
         "between the snapshots moves their forces, or leaves β no clear sign."
     )
     return replace(problem, notes=(*problem.notes, note)), "flow"
+
+
+def _scheme(settings: FitSettings, snapshots: Snapshots) -> Scheme:
+    """Where the residual takes the force.
+
+    A coupling of two samples is made of both alike: at either end the force is correlated with the
+    errors of that end's cloud, at the midpoint those of both cancel (see docs on calibration).
+    The noise of a paired particle comes after its start and is independent of the force there; and
+    the map of a piecewise energy has to be stepped over intervals too long to solve for a midpoint.
+    """
+    if settings.scheme != "auto":
+        return settings.scheme
+    piecewise = settings.time_variation == "piecewise"
+    return "explicit" if snapshots.paired or piecewise else "midpoint"
 
 
 def _diffuses(problem: LinearProblem, options: InferenceOptions) -> bool:

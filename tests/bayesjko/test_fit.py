@@ -128,13 +128,24 @@ def test_a_fit_is_the_same_to_the_bit_whatever_the_users_precision_and_threads()
     assert not np.any(first.posterior.draws == other.posterior.draws)
 
 
+@pytest.mark.parametrize(
+    ("paired", "variation", "scheme"),
+    [(False, "static", "midpoint"), (True, "static", "explicit"), (False, "piecewise", "explicit")],
+)
+def test_the_scheme_follows_from_the_data_unless_told(paired, variation, scheme):
+    data = replace(UNPAIRED, paired=paired)
+    told = {"potential": "poly:2", "draws": 8, "time_variation": variation}
+    assert fit(data, RESIDUAL, **told).scheme == scheme
+    assert fit(data, RESIDUAL, scheme="implicit", **told).scheme == "implicit"
+
+
 def test_a_result_says_where_it_comes_from():
     result = fit(UNPAIRED, RESIDUAL, potential="poly:2", draws=8, seed=5)
     assert result.provenance["data_hash"] == UNPAIRED.digest()
     assert result.provenance["seed"] == 5
     assert result.provenance["versions"]["jax"] == jax.__version__
-    asked = replace(RESIDUAL, potential="poly:2", draws=8, seed=5)
-    assert FitSettings(**result.settings) == asked
+    used = replace(RESIDUAL, potential="poly:2", draws=8, seed=5, scheme="midpoint")
+    assert FitSettings(**result.settings) == used
     assert json.loads(json.dumps(result.settings)) == result.settings
 
 
