@@ -10,6 +10,7 @@ from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError, SnapshotError
 from bayesjko.readers import read_snapshots, write_snapshots
 from bayesjko.result import Result, load_result
+from bayesjko.selection import Selection, select
 from bayesjko.settings import FitSettings
 from bayesjko.simulate import simulate
 
@@ -19,6 +20,7 @@ __all__ = [
     "Forecast",
     "InputError",
     "Result",
+    "Selection",
     "SnapshotError",
     "Snapshots",
     "barrier",
@@ -29,6 +31,7 @@ __all__ = [
     "forecast",
     "load_result",
     "read_snapshots",
+    "select",
     "simulate",
     "write_snapshots",
 ]

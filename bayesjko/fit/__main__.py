@@ -18,6 +18,7 @@ from bayesjko.fit import fit
 from bayesjko.models.errors import InputError
 from bayesjko.readers import read_snapshots
 from bayesjko.result import Result
+from bayesjko.selection import select
 from bayesjko.settings import FitSettings
 from bayesjko.summary import summarise
 
@@ -39,6 +40,11 @@ class FitCommand:
     weight: str | None = None
     """Name of a column of particle weights."""
     settings: Annotated[FitSettings, tyro.conf.OmitArgPrefixes] = field(default_factory=FitSettings)
+    select: bool = False
+    """Compare energies with and without an interaction and an internal term by log evidence, print
+    the table and fit the best."""
+    potentials: str | None = None
+    """With --select: bases of the potential to compare, separated by commas."""
     out: Path | None = None
     """Result file to write (netCDF)."""
     plots: Path | None = None
@@ -52,6 +58,8 @@ class FitCommand:
 def _run(command: FitCommand) -> None:
     if (command.data is None) == (command.demo is None):
         raise InputError("Give either a file of snapshots or --demo NAME, and not both.")
+    if command.potentials is not None and not command.select:
+        raise InputError("The option --potentials is of --select; give both, or --potential.")
     if command.demo is not None:
         snapshots = demo(command.demo)
     else:
@@ -62,7 +70,17 @@ def _run(command: FitCommand) -> None:
         temporary = None
         if command.out is not None:  # fails before the work, not after it
             temporary = files.enter_context(write_atomically(command.out))
-        result = fit(snapshots, command.settings, progress=not (command.quiet or command.json))
+        progress, selection = not (command.quiet or command.json), None
+        if command.select:
+            selection = select(
+                snapshots,
+                command.settings,
+                potentials=command.potentials.split(",") if command.potentials else None,
+                progress=progress,
+            )
+            result = selection.result
+        else:
+            result = fit(snapshots, command.settings, progress=progress)
         reading = {"time": command.time, "features": command.features}
         result = replace(result, settings={**result.settings, "reading": reading})
         if temporary is not None:
@@ -75,6 +93,8 @@ def _run(command: FitCommand) -> None:
     if command.json:
         print(json.dumps(_json(result)))
     elif not command.quiet:
+        if selection is not None:
+            print(selection.table(), end="\n\n")
         print(summarise(result))
         if command.out is not None:
             print(f"Result: {command.out}")
@@ -90,6 +110,8 @@ def _json(result: Result) -> dict[str, Any]:
         "settings": dict(result.settings),
         "data_hash": result.provenance["data_hash"],
     }
+    if "selection" in result.provenance:
+        found["selection"] = result.provenance["selection"]
     if result.scores:
         found["holdout"] = dict(result.scores)
     return found
