@@ -22,7 +22,7 @@ from bayesjko.readers import read_snapshots
 from bayesjko.result import Result
 from bayesjko.settings import FitSettings
 
-__all__ = ["Compared", "Selection", "select"]
+__all__ = ["Compared", "Comparison", "Selection", "compare", "select"]
 
 _INTERACTION = "fourier:20"  # where the settings name none: cheap for any number of particles
 # Kass and Raftery, JASA 90, 1995, §3.2, in natural logarithms
@@ -59,20 +59,18 @@ class Compared:
 
 
 @dataclass(frozen=True, eq=False)
-class Selection:
-    """A comparison and the fit of its winner.
+class Comparison:
+    """Energies by log evidence.
 
     Attributes:
         candidates: the energies, best first.
         likelihood: that they were compared under.
-        result: the fit of the first.
         notes: sentences about the comparison.
     """
 
     candidates: tuple[Compared, ...]
     likelihood: str
-    result: Result
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
 
     def table(self) -> str:
         """The candidates as text, the winner first."""
@@ -89,6 +87,17 @@ class Selection:
         return "\n".join([*lines, *self.notes])
 
 
+@dataclass(frozen=True, eq=False)
+class Selection(Comparison):
+    """A comparison and the fit of its winner.
+
+    Attributes:
+        result: the fit of the first.
+    """
+
+    result: Result
+
+
 def select(
     snapshots: Any,
     settings: FitSettings | None = None,
@@ -98,19 +107,7 @@ def select(
     progress: bool = False,
     **changes: Any,
 ) -> Selection:
-    """Compare {V, V + β, V + W, V + W + β} by log evidence and fit the winner.
-
-    The largest energy, with all potentials, the interaction and β, is fitted; the others are it
-    with coefficients left out. So all are judged by the same statistics of the same particles,
-    tests and weights. What these statistics are worth is counted per particle, for every
-    likelihood: the evidence that `residual` has of its own, which a fit reports, takes couplings
-    for independent observations and is many times too sure (it calls for every term there is).
-
-    Two things no evidence can mend. Where terms push alike (a quadratic potential and a quadratic
-    interaction of a population whose mean stays), the simpler prior wins, not the truth. And where
-    a likelihood misses what happens between snapshots, or the potential's basis misses the
-    potential, a further term is called for to make up for it: prefer `weak` and `flow` to
-    `residual`, and short sampling intervals.
+    """Compare energies as `compare` does, and fit the winner.
 
     Args:
         snapshots: `Snapshots`, or anything `read_snapshots` reads.
@@ -125,14 +122,58 @@ def select(
         InputError: the snapshots or the settings cannot be used, or the evidence is not finite.
     """
     settings = checked_settings(settings, changes)
+    if not isinstance(snapshots, Snapshots):
+        snapshots = read_snapshots(snapshots)
+    found = compare(snapshots, settings, potentials=potentials, jobs=jobs, progress=progress)
+    winner = found.candidates[0]
+    chosen = replace(
+        settings,
+        potential=winner.potential,
+        interaction=winner.interaction,
+        internal=winner.internal,
+    )
+    result = fit(snapshots, chosen, jobs=jobs, progress=progress)
+    record = {
+        "likelihood": found.likelihood,
+        "candidates": [asdict(one) for one in found.candidates],
+    }
+    result = replace(result, provenance={**result.provenance, "selection": record})
+    return Selection(found.candidates, found.likelihood, found.notes, result)
+
+
+def compare(
+    snapshots: Any,
+    settings: FitSettings | None = None,
+    *,
+    potentials: Sequence[str] | None = None,
+    jobs: int | None = None,
+    progress: bool = False,
+    **changes: Any,
+) -> Comparison:
+    """Compare {V, V + β, V + W, V + W + β} by log evidence.
+
+    The largest energy, with all potentials, the interaction and β, is fitted; the others are it
+    with coefficients left out. So all are judged by the same statistics of the same particles,
+    tests and weights. What these statistics are worth is counted per particle, for every
+    likelihood: the evidence that `residual` has of its own, which a fit reports, takes couplings
+    for independent observations and is many times too sure (it calls for every term there is).
+
+    Two things no evidence can mend. Where terms push alike (a quadratic potential and a quadratic
+    interaction of a population whose mean stays), the simpler prior wins, not the truth. And where
+    a likelihood misses what happens between snapshots, or the potential's basis misses the
+    potential, a further term is called for to make up for it: prefer `weak` and `flow` to
+    `residual`, and short sampling intervals.
+
+    The arguments and errors are those of `select`.
+    """
+    settings = checked_settings(settings, changes)
     names = list(dict.fromkeys(name.strip() for name in potentials or [settings.potential]))
     interaction = _INTERACTION if settings.interaction == "none" else settings.interaction
     if not isinstance(snapshots, Snapshots):
         snapshots = read_snapshots(snapshots)
-    train = snapshots
     if settings.holdout:
-        train, _ = snapshots.split(settings.holdout, settings.seed)
-    standard = Standardisation.of(train).apply(train)
+        snapshots, _ = snapshots.split(settings.holdout, settings.seed)
+    standard = Standardisation.of(snapshots).apply(snapshots)
     energy = build_linear_energy(
         standard,
         potential="+".join(name for name in names if name != "none") or "none",
@@ -146,18 +187,8 @@ def select(
             energy, standard, largest, jobs or os.cpu_count() or 1, progress
         )
         found = _compared(problem, standard, names, interaction, largest)
-    winner = found[0]
-    chosen = replace(
-        settings,
-        potential=winner.potential,
-        interaction=winner.interaction,
-        internal=winner.internal,
-    )
-    result = fit(snapshots, chosen, jobs=jobs, progress=progress)
-    record = {"likelihood": likelihood, "candidates": [asdict(one) for one in found]}
-    result = replace(result, provenance={**result.provenance, "selection": record})
     notes = tuple(note for note in problem.notes if not note.startswith("Likelihood:"))
-    return Selection(tuple(found), likelihood, result, notes)
+    return Comparison(tuple(found), likelihood, notes)
 
 
 def _compared(

@@ -9,5 +9,6 @@ __all__ = ["EXPERIMENTS"]
 EXPERIMENTS: Mapping[str, str] = {
     "calibration": "bayesjko.experiments.calibration",
     "interval": "bayesjko.experiments.interval",
+    "selection": "bayesjko.experiments.selection",
 }
 """Every experiment by its name: the module whose `EXPERIMENT` specifies it."""

@@ -112,8 +112,9 @@ def test_smoke(name, tmp_path, capsys):
         if isinstance(value, Truth)
     }
     assert set(zip(metrics["case"], metrics["method"], strict=True)) == expected
-    assert metrics["cover_90"].between(0.0, 1.0).all()
-    assert (metrics["cover_50"] <= metrics["cover_95"]).all()
+    if name != "selection":  # which compares energies, not intervals
+        assert metrics["cover_90"].between(0.0, 1.0).all()
+        assert (metrics["cover_50"] <= metrics["cover_95"]).all()
     assert (metrics["failed"] == 0).all()
     pictures = sorted(path.name for path in (folder / "figures").glob("*.png"))
     page = (folder / "README.md").read_text("utf-8")
