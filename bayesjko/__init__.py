@@ -4,6 +4,7 @@ from bayesjko.barrier import Barrier, barrier
 from bayesjko.demos import demo
 from bayesjko.energy import energy_at
 from bayesjko.evaluate import evaluate
+from bayesjko.evaluate.holdout import extrapolate, leave_out
 from bayesjko.fit import fit
 from bayesjko.forecast import Forecast, forecast
 from bayesjko.models.data import Snapshots
@@ -27,8 +28,10 @@ __all__ = [
     "demo",
     "energy_at",
     "evaluate",
+    "extrapolate",
     "fit",
     "forecast",
+    "leave_out",
     "load_result",
     "read_snapshots",
     "select",

@@ -16,8 +16,11 @@ from bayesjko.models.likelihoods.residual import SCHEMES, Scheme
 
 __all__ = ["advance", "drift"]
 
-_TOLERANCE = 1e-10  # of an implicit step, relative and absolute, in standard units
+_TOLERANCE = 1e-10  # of an implicit step's mean field, relative and absolute, in standard units
 _ROUNDS = 64  # of its iterations, at most
+_NEAR = 1e-6  # of the descent to an implicit step, from which Newton's method is safe
+_DESCENTS = 256
+_POLISHES = 3
 
 
 def drift(
@@ -89,6 +92,10 @@ def advance(
 
 
 def _step(energy, theta, cloud, weight, dt, scheme):  # type: ignore[no-untyped-def]
+    """One step, an implicit one as the proximal map that it is: the JKO scheme of a particle.
+
+    y = x + τf(z) with z = x + share·(y − x) is where share·τ(V + W∗ρ)(z) + ½‖z − x‖² is stationary.
+    """
     share = SCHEMES[scheme]
     if share == 0.0:
         return cloud + dt * drift(energy, theta, cloud, cloud, weight)
@@ -97,13 +104,29 @@ def _step(energy, theta, cloud, weight, dt, scheme):  # type: ignore[no-untyped-
     def settle(guess, _):  # type: ignore[no-untyped-def]
         """A small solve for each particle, the population it feels staying where it is guessed."""
         field = energy.around((1.0 - share) * cloud + share * guess, weight)
+        step = share * dt
 
         def one(x, start):  # type: ignore[no-untyped-def]
-            def gap(y, _):  # type: ignore[no-untyped-def]
-                return y - x - dt * field.drift_design((1.0 - share) * x + share * y) @ felt
+            def proximal(z, _):  # type: ignore[no-untyped-def]
+                return step * (field.value(z) @ felt) + 0.5 * jnp.sum((z - x) ** 2)
 
-            solver: optx.Newton = optx.Newton(_TOLERANCE, _TOLERANCE)
-            return optx.root_find(gap, solver, start, max_steps=_ROUNDS, throw=False).value
+            def gap(z):  # type: ignore[no-untyped-def]
+                return z - x - step * field.drift_design(z) @ felt
+
+            # Downhill from where the particle is: where the step is long and the equation has many
+            # roots, or none nearby, Newton's method jumps to one far outside the data.
+            descent: optx.BFGS = optx.BFGS(_NEAR, _NEAR)
+            z = optx.minimise(
+                proximal, descent, x + share * (start - x), max_steps=_DESCENTS, throw=False
+            ).value
+
+            def polish(_, z):  # type: ignore[no-untyped-def]
+                better = z - jnp.linalg.solve(jax.jacfwd(gap)(z), gap(z))
+                closer = jnp.sum(gap(better) ** 2) < jnp.sum(gap(z) ** 2)
+                return jnp.where(closer, better, z)
+
+            z = jax.lax.fori_loop(0, _POLISHES, polish, z)
+            return x + (z - x) / share
 
         return jax.vmap(one)(cloud, guess)
 

@@ -1,25 +1,18 @@
-"""Score a fit on snapshots it has not seen: earth mover's distance, with its uncertainty."""
+"""Score a fit on snapshots it has not seen: how far forecasts are, with their uncertainty."""
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from bayesjko.forecast import Mode, default_mode, simulate_draws
-from bayesjko.inference.distances import wasserstein
+from bayesjko.evaluate.predicting import check_questions, coefficients_of, moved, unexplained
+from bayesjko.evaluate.scoring import Cloud, Prediction, score_all
+from bayesjko.forecast import Mode, default_mode
 from bayesjko.models.data import Snapshots
-from bayesjko.models.errors import InputError
 from bayesjko.result import Result
 
 __all__ = ["evaluate", "score_table"]
-
-Order = Literal[1, 2]
-
-_LEVEL = 0.90
 
 
 def evaluate(
@@ -32,13 +25,15 @@ def evaluate(
     seed: int = 0,
     jobs: int | None = None,
 ) -> dict[str, Any]:
-    """One-step-ahead and cumulative W1 and W2 of each interval of the test snapshots.
+    """One-step-ahead and cumulative scores of each interval of the test snapshots.
 
     One step ahead, every test snapshot is moved to the time of the next and compared with it;
     cumulatively, the first is moved all the way. `w1` is the score of the posterior-mean energy,
-    `w1_low` and `w1_high` bound 90% of the scores of draws. Beside them stand `persistence`
-    (nobody moves) and `floor`: another sample of the same population, the fitted snapshot of that
-    time if there is one and it is another sample, else two halves of the test snapshot.
+    `w1_low` and `w1_high` bound 90% of the scores of draws; likewise `w2`, `mmd`, `energy_score`,
+    `bw_uvp` (Bures–Wasserstein unexplained variance, in percent) and, where the truth is known,
+    `l2_uvp` (of the displacements). Beside them stand `persistence` (nobody moves) and `floor`:
+    another sample of the same population, the fitted snapshot of that time if there is one and it
+    is another sample, else two halves of the test snapshot.
 
     Args:
         result: of a fit.
@@ -56,66 +51,35 @@ def evaluate(
         InputError: the features are not the result's, or the numbers of draws and substeps are
             not positive.
     """
-    if test.features != result.snapshots.features:
-        raise InputError(
-            f"The test snapshots have the features {', '.join(test.features)} and the fit "
-            f"{', '.join(result.snapshots.features)}; give the same ones in the same order."
-        )
-    if draws < 1 or substeps < 1:
-        raise InputError(f"Cannot score {draws} draws with {substeps} substeps; give at least 1.")
-    if seed < 0:
-        raise InputError(f"The seed is {seed}; give a whole number of at least 0.")
+    check_questions(result, test, draws, substeps, seed)
     mode = mode or default_mode(result)
-    chosen = np.random.default_rng(seed).permutation(len(result.posterior.draws))[:draws]
-    coefficients = np.concatenate([result.posterior.mean[None], result.posterior.draws[chosen]])
-
-    def moved(start: int, stop: int, draws: np.ndarray) -> np.ndarray:
-        times, clouds = simulate_draws(
-            result,
-            draws,
-            test.particles[start],
-            test.weights[start],
-            float(test.times[start]),
-            float(test.times[stop]),
-            mode=mode,
-            substeps=substeps,
-            seed=seed + start,
-        )
-        wanted = [int(np.argmin(np.abs(times - t))) for t in test.times[start + 1 : stop + 1]]
-        return clouds[:, wanted]
-
-    intervals = len(test.times) - 1
-    ahead = [moved(k, k + 1, coefficients)[:, 0] for k in range(intervals)]
-    cumulative = moved(0, intervals, coefficients[:1])[0]
-    with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-
-        def score(cloud: np.ndarray, k: int, weight: np.ndarray, order: Order) -> Future[float]:
-            rest = test.particles[k + 1], weight, test.weights[k + 1]
-            return pool.submit(wasserstein, cloud, *rest, order=order)
-
-        waiting: list[dict[str, Any]] = []
-        for k in range(intervals):
-            now, first = test.weights[k], test.weights[0]
-            waiting.append(
-                {
-                    "time": float(test.times[k + 1]),
-                    "w1": score(ahead[k][0], k, now, 1),
-                    "draws": [score(cloud, k, now, 1) for cloud in ahead[k][1:]],
-                    "w2": score(ahead[k][0], k, now, 2),
-                    "persistence_w1": score(test.particles[k], k, now, 1),
-                    "persistence_w2": score(test.particles[k], k, now, 2),
-                    "floor_w1": pool.submit(_floor, result.snapshots, test, k + 1, 1, seed),
-                    "floor_w2": pool.submit(_floor, result.snapshots, test, k + 1, 2, seed),
-                    "cumulative_w1": score(cumulative[k], k, first, 1),
-                    "cumulative_w2": score(cumulative[k], k, first, 2),
-                }
+    coefficients = coefficients_of(result, draws, seed)
+    steps: dict[str, Any] = {"mode": mode, "substeps": substeps}
+    whole = moved(result, coefficients[:1], test, 0, test.times[1:], **steps, seed=seed)[0]
+    predictions = []
+    for k, time in enumerate(test.times[1:]):
+        until = test.times[k + 1 : k + 2]
+        clouds = moved(result, coefficients, test, k, until, **steps, seed=seed + k)[:, 0]
+        fitted = np.flatnonzero(np.isclose(result.snapshots.times, time, rtol=1e-9, atol=0.0))
+        predictions.append(
+            Prediction(
+                time=float(time),
+                observed=cloud_of(test, k + 1),
+                start=cloud_of(test, k),
+                clouds=clouds,
+                cumulative=Cloud(whole[k], test.weights[0]),
+                another=cloud_of(result.snapshots, int(fitted[0])) if len(fitted) else None,
+                unexplained=unexplained(
+                    result, coefficients, test, k, float(time), **steps, variance_of=k + 1
+                ),
             )
-        rows = [_collect(row) for row in waiting]
-    return {
-        "intervals": rows,
-        "w1_mean": float(np.mean([row["w1"] for row in rows])),
-        "w2_mean": float(np.mean([row["w2"] for row in rows])),
-    }
+        )
+    return score_all(predictions, seed=seed, jobs=jobs)
+
+
+def cloud_of(snapshots: Snapshots, index: int) -> Cloud:
+    """One snapshot."""
+    return Cloud(snapshots.particles[index], snapshots.weights[index])
 
 
 def score_table(scores: dict[str, Any]) -> str:
@@ -131,32 +95,3 @@ def score_table(scores: dict[str, Any]) -> str:
         )
     lines.append(f"{'mean':>10} {scores['w1_mean']:>9.4g}")
     return "\n".join(lines)
-
-
-def _collect(row: dict[str, Any]) -> dict[str, float]:
-    values = {
-        name: item if isinstance(item, float) else item.result()
-        for name, item in row.items()
-        if name != "draws"
-    }
-    scores = [item.result() for item in row["draws"]] or [values["w1"]]
-    low, high = np.quantile(scores, [0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2])
-    return {name: float(v) for name, v in values.items()} | {
-        "w1_low": float(low),
-        "w1_high": float(high),
-    }
-
-
-def _floor(fitted: Snapshots, test: Snapshots, k: int, order: Order, seed: int) -> float:
-    """How far apart two samples of the same population are."""
-    x, w = test.particles[k], test.weights[k]
-    same = np.flatnonzero(np.isclose(fitted.times, test.times[k], rtol=1e-9, atol=0.0))
-    if len(same) and not _share_particles(fitted.particles[same[0]], x):
-        return wasserstein(x, fitted.particles[same[0]], w, fitted.weights[same[0]], order=order)
-    halves = np.array_split(np.random.default_rng(seed).permutation(len(x)), 2)
-    a, b = (rows for rows in halves)
-    return wasserstein(x[a], x[b], w[a] / w[a].sum(), w[b] / w[b].sum(), order=order)
-
-
-def _share_particles(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> bool:
-    return not {row.tobytes() for row in a}.isdisjoint(row.tobytes() for row in b)

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from bayesjko.command import run_command
 from bayesjko.evaluate import evaluate, score_table
+from bayesjko.evaluate.holdout import extrapolate, holdout_table, leave_out
 from bayesjko.forecast import Mode
+from bayesjko.models.errors import InputError
 from bayesjko.readers import read_snapshots
 from bayesjko.result import load_result
 
@@ -28,10 +30,17 @@ class EvaluateCommand:
     """Result file of a fit."""
     data: Annotated[Path, tyro.conf.Positional]
     """Snapshots to score on, in any format that the fit reads."""
+    leave_out: str | None = None
+    """Times, separated by commas: fit again, with the result's settings, to the other snapshots of
+    DATA, and score what that predicts of these."""
+    extrapolate: int | None = None
+    """Likewise leave out so many of the last snapshots, and forecast them from those before."""
     time: str | None = None
     """Name of the time column."""
     features: str | None = None
     """Names of the features; those of the fit by default."""
+    weight: str | None = None
+    """Name of a column of particle weights; that of the fit by default."""
     mode: Mode | None = None
     """One-step maps or the stochastic equation; by default what the fit's likelihood stands for."""
     draws: int = 20
@@ -45,22 +54,42 @@ class EvaluateCommand:
 
 
 def _run(command: EvaluateCommand) -> None:
+    if command.leave_out is not None and command.extrapolate is not None:
+        raise InputError("Give either --leave-out or --extrapolate, and not both.")
     result = load_result(command.result)
     read_with = result.settings.get("reading", {})
-    test = read_snapshots(
+    data = read_snapshots(
         command.data,
         time=command.time or read_with.get("time"),
         features=command.features or read_with.get("features"),
+        weight=command.weight or read_with.get("weight"),
     )
-    scores = evaluate(
-        result,
-        test,
-        mode=command.mode,
-        draws=command.draws,
-        substeps=command.substeps,
-        seed=command.seed,
-    )
-    print(json.dumps(scores) if command.json else score_table(scores))
+    options: dict[str, Any] = {
+        "mode": command.mode,
+        "draws": command.draws,
+        "substeps": command.substeps,
+        "seed": command.seed,
+    }
+    table = score_table
+    if command.leave_out is not None or command.extrapolate is not None:
+        table = holdout_table
+        options["progress"] = not command.json
+    if command.leave_out is not None:
+        scores = leave_out(result, data, _times(command.leave_out), **options)
+    elif command.extrapolate is not None:
+        scores = extrapolate(result, data, command.extrapolate, **options)
+    else:
+        scores = evaluate(result, data, **options)
+    print(json.dumps(scores) if command.json else table(scores))
+
+
+def _times(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"Cannot read --leave-out {text!r} as times; give numbers separated by commas."
+        ) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -81,7 +81,11 @@ def _run(command: FitCommand) -> None:
             result = selection.result
         else:
             result = fit(snapshots, command.settings, progress=progress)
-        reading = {"time": command.time, "features": command.features}
+        reading = {
+            "time": command.time,
+            "features": command.features,
+            "weight": command.weight,
+        }
         result = replace(result, settings={**result.settings, "reading": reading})
         if temporary is not None:
             result.to_datatree().to_netcdf(temporary, engine="h5netcdf")

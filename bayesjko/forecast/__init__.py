@@ -153,8 +153,13 @@ def simulate_draws(
     scheme: Scheme | None = None,
     substeps: int = 20,
     seed: int = 0,
+    noisy: bool = True,
+    lost: Literal["refuse", "leave"] = "refuse",
 ) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, "draw time n d"]]:
     """Clouds at the start and at the end of every sampling interval until `end`, user's units.
+
+    Without noise the drift alone moves them. Draws whose particles escape are refused, or left to
+    the caller as clouds that are infinite from then on.
 
     Raises:
         InputError: particles escape: the energy does not confine them.
@@ -180,9 +185,12 @@ def simulate_draws(
                 jnp.asarray(steps),
                 jax.random.fold_in(key, index),
                 "explicit" if mode == "sde" else scheme,
+                noisy=noisy,
             )
-            states.append(np.asarray(state))
-            _check_confined(states[-1], after)
+            escaped = ~np.all(np.abs(np.asarray(state)) < _ESCAPE, axis=(1, 2))
+            if escaped.any() and lost == "refuse":
+                raise _escape(escaped, after)
+            states.append(np.where(escaped[:, None, None], np.inf, np.asarray(state)))
     return times, np.stack([result.standardisation.restore(s) for s in states], axis=1)
 
 
@@ -214,11 +222,9 @@ def _stops(observed: np.ndarray, begin: float, end: float) -> np.ndarray:
     return np.concatenate([[begin], inner, [end]])
 
 
-def _check_confined(clouds: np.ndarray, time: float) -> None:
-    lost = ~np.all(np.abs(clouds) < _ESCAPE, axis=(1, 2))
-    if lost.any():
-        raise InputError(
-            f"Particles escape before time {time:g} in {int(lost.sum())} of {len(clouds)} draws: "
-            "the energy does not confine them there; shorten the horizon, take more substeps, or "
-            "fit a basis that confines (rbf, or poly of an even degree on more data)."
-        )
+def _escape(escaped: np.ndarray, time: float) -> InputError:
+    return InputError(
+        f"Particles escape before time {time:g} in {int(escaped.sum())} of {len(escaped)} draws: "
+        "the energy does not confine them there; shorten the horizon, take more substeps, or fit a "
+        "basis that confines (rbf, or poly of an even degree on more data)."
+    )

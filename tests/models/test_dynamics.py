@@ -88,6 +88,27 @@ def test_a_stiff_well_with_attraction_is_solved_implicitly():
     np.testing.assert_allclose(moved, mean / 7 + (CLOUD - mean) / 9, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize(("scheme", "share"), [("midpoint", 0.5), ("implicit", 1.0)])
+def test_a_long_step_in_rough_terrain_goes_downhill_and_no_further(scheme, share):
+    """Where the equation has many roots or a singular slope, Newton's method alone escapes.
+
+    A proximal step never costs more than it gains: ‖z − x‖²/(2·share·τ) ≤ V(x) − V(z), and V is
+    bounded by the sum of the heights of its bumps.
+    """
+    rng = np.random.default_rng(5)
+    rugged = LinearEnergy(RBF(1.5 * rng.normal(size=(30, 2)), 0.4))
+    theta = jnp.asarray(2.0 * rng.normal(size=30))
+    y = move(rugged, theta, tau=2.0, scheme=scheme)[0]
+    z = jnp.asarray((1 - share) * CLOUD + share * y)
+    felt = np.asarray(drift(rugged, theta, z, z, jnp.full(40, 1 / 40)))
+    np.testing.assert_allclose(y, CLOUD + 2.0 * felt, rtol=0, atol=1e-7)
+    value = jax.vmap(rugged.potential.value)
+    gained = np.asarray((value(jnp.asarray(CLOUD)) - value(z)) @ theta)
+    cost = np.sum((np.asarray(z) - CLOUD) ** 2, axis=1) / (2 * share * 2.0)
+    assert np.all(cost <= gained + 1e-9)
+    assert cost.max() > 0.1
+
+
 def test_steps_divide_the_time():
     theta = rough(ROUGH)
     half = move(ROUGH, theta, tau=0.05)[0]
