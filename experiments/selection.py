@@ -38,7 +38,7 @@ def _truths(particles: int, snapshots: int, settings: Mapping[str, Any]) -> dict
                 **common,
                 "interaction": "gaussian" if "W" in kind else "none",
                 "interaction_scale": 20.0,
-                "beta": 0.5 if "beta" in kind else 0.0,
+                "beta": 1.0 if "beta" in kind else 0.0,
             },
             settings,
         )

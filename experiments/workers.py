@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from bayesjko.experiments.specification import Cell, Study
+from bayesjko.inference.parallel import one_thread, workers
 
 __all__ = ["measured", "one_thread"]
 
 Task = tuple[Study, Cell]
 
 _CELLS_A_WORKER = 200  # then it gives way to a fresh one, which bounds what libraries hold on to
-
-# Read by the libraries when they are first imported, so set before a worker starts.
-_ONE_THREAD: Mapping[str, str] = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NPROC": "1",  # XLA's own pools on a CPU
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-    "MPLBACKEND": "agg",
-}
 
 
 def measured(tasks: Iterable[Task], jobs: int) -> Iterator[dict[str, Any]]:
@@ -54,11 +40,7 @@ def measured(tasks: Iterable[Task], jobs: int) -> Iterator[dict[str, Any]]:
 
 def _by_one_pool(queue: deque[Task], jobs: int) -> Iterator[dict[str, Any]]:
     """Rows of the queue's first tasks, until a worker dies or all have worked for long."""
-    pool = ProcessPoolExecutor(
-        jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_leave_with_the_parent,
-    )
+    pool = workers(jobs)
     most = jobs * _CELLS_A_WORKER
     running: dict[Future[dict[str, Any]], Task] = {}
     try:
@@ -90,32 +72,3 @@ def _row(study: Study, cell: Cell) -> dict[str, Any]:
     except Exception as error:  # whatever a cell does, the others go on
         found = {"failure": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
     return asdict(cell) | found | {"cpu_seconds": time.process_time() - start}
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """The environment in which a process that starts keeps to one thread."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    flags = " ".join(filter(None, [before["XLA_FLAGS"], _ONE_THREAD["XLA_FLAGS"]]))
-    os.environ.update({**_ONE_THREAD, "XLA_FLAGS": flags})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _leave_with_the_parent() -> None:
-    """A worker dies silently when it is interrupted, and when the parent has died."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

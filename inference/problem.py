@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from bayesjko.inference.conditioning import Conditioned, Noise
+from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Statistics
 
-__all__ = ["LinearProblem", "Meat"]
+__all__ = ["LinearProblem", "Meat", "Reweighted"]
 
 Meat = Callable[[Float[np.ndarray, "period K"]], Float[np.ndarray, "S S"]]
 """θ ↦ the covariance of the estimating function b − Aθ over repeated sampling of particles."""
+
+
+@runtime_checkable
+class Reweighted(Protocol):
+    """What the same particles say at other weights."""
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """The particles at their own weights."""
+
+    def __call__(self, weights: Sequence[Float[np.ndarray, " _"]]) -> tuple[Statistics, ...]:
+        """The problem's blocks at these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +51,11 @@ class LinearProblem:
             tell.
         discretisation: how far simulating between the snapshots moves the forces that a
             quadrature in time finds, in posterior standard deviations.
+        diffusive: whether β, where there is one, is known not to be negative: the process cannot
+            be simulated otherwise. JKOnet*'s closed form does not know.
         notes: sentences for the summary.
+        reweighted: what the same particles say at other weights, where that is known; of a kind
+            that other processes can be given.
     """
 
     energy: LinearEnergy
@@ -47,4 +65,6 @@ class LinearProblem:
     meat: Meat
     fit_test: Callable[[Conditioned], GoodnessOfFit] | None = None
     discretisation: float = 0.0
+    diffusive: bool = False
     notes: tuple[str, ...] = ()
+    reweighted: Reweighted | None = None

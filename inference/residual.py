@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float
 
 from bayesjko.inference.calibration import paired_meat, residual_meat
 from bayesjko.inference.conditioning import Noise
@@ -16,7 +19,7 @@ from bayesjko.models.data import Couplings, Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.residual import SCHEMES, Scheme, Statistics, statistics
 
-__all__ = ["TimeVariation", "period_of_interval", "residual_problem"]
+__all__ = ["ReweightedResidual", "TimeVariation", "period_of_interval", "residual_problem"]
 
 TimeVariation = Literal["static", "piecewise"]
 
@@ -51,35 +54,115 @@ def residual_problem(
     couplings = couple(snapshots, solver=solver, jobs=jobs, seed=seed, progress=progress)
     scores = None
     if energy.internal:
-        scores = [
+        scores = tuple(
             fit_score(cloud, weight, density, seed)
             for cloud, weight in zip(snapshots.particles, snapshots.weights, strict=True)
-        ]
-        couplings = tuple(
-            _with_score(c, scores[k], scores[k + 1], scheme) for k, c in enumerate(couplings)
         )
+        couplings = _with_scores(couplings, scores, scheme)
     period_of = period_of_interval(len(couplings), time_variation)
-    sums: dict[int, Statistics] = {}
-    for period, coupling in zip(period_of, couplings, strict=True):
-        one = statistics(energy, coupling, scheme)
-        sums[period] = sums[period] + one if period in sums else one
-    counts = [coupling.effective_count for coupling in couplings]
+    counts = tuple(coupling.effective_count for coupling in couplings)
+    blocks = _by_period(energy, couplings, scheme, period_of)
     return LinearProblem(
         energy,
-        tuple(sums[period] for period in sorted(sums)),
-        len(sums),
+        blocks,
+        len(blocks),
         noise,
         (
             paired_meat(energy, couplings, scheme, period_of)
             if solver == "paired"
             else residual_meat(energy, snapshots, counts, period_of, scores)
         ),
+        reweighted=ReweightedResidual(
+            energy, snapshots, scheme, tuple(period_of), solver, counts, scores, seed
+        ),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ReweightedResidual:
+    """The residual's statistics of the same particles at other weights, all of it done again.
+
+    What an interval is worth stays: other weights ask what other particles would have said, not
+    how sure a weighted cloud can be.
+
+    Attributes:
+        energy: whose coefficients are sought.
+        snapshots: in standard units, at their own weights.
+        scheme: where the force is taken.
+        period_of: period of each interval.
+        solver: of the optimal transport.
+        counts: n_k of each interval.
+        scores: density of each snapshot at its own weights, which the others start from.
+        seed: of mini-batches.
+    """
+
+    energy: LinearEnergy
+    snapshots: Snapshots
+    scheme: Scheme
+    period_of: tuple[int, ...]
+    solver: Solver
+    counts: tuple[float, ...]
+    scores: tuple[Score, ...] | None
+    seed: int
+
+    def __call__(self, weights: Sequence[Float[np.ndarray, " _"]]) -> tuple[Statistics, ...]:
+        """The statistics of each period."""
+        snapshots = replace(self.snapshots, weights=tuple(weights))
+        couplings = couple(
+            snapshots, solver=self.solver, effective_count=self.counts, seed=self.seed
+        )
+        couplings = tuple(map(_padded, couplings))
+        if self.scores is not None:
+            scores = [
+                score.refitted(cloud, weight)
+                for score, cloud, weight in zip(
+                    self.scores, snapshots.particles, snapshots.weights, strict=True
+                )
+            ]
+            couplings = _with_scores(couplings, scores, self.scheme)
+        return _by_period(self.energy, couplings, self.scheme, self.period_of)
 
 
 def period_of_interval(intervals: int, time_variation: TimeVariation) -> list[int]:
     """Which period's coefficients are in force in each interval."""
     return [0] * intervals if time_variation == "static" else list(range(intervals))
+
+
+def _by_period(
+    energy: LinearEnergy, couplings: Sequence[Couplings], scheme: Scheme, period_of: Sequence[int]
+) -> tuple[Statistics, ...]:
+    sums: dict[int, Statistics] = {}
+    for period, coupling in zip(period_of, couplings, strict=True):
+        one = statistics(energy, coupling, scheme)
+        sums[period] = sums[period] + one if period in sums else one
+    return tuple(sums[period] for period in sorted(sums))
+
+
+def _padded(couplings: Couplings) -> Couplings:
+    """Pairs of no mass added up to a power of two: few shapes are compiled for many plans."""
+    count = len(couplings.weight)
+    added = (1 << (count - 1).bit_length()) - count
+
+    def repeat(rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([rows, np.repeat(rows[:1], added, axis=0)])
+
+    return replace(
+        couplings,
+        source=repeat(np.asarray(couplings.source)),
+        target=repeat(np.asarray(couplings.target)),
+        weight=np.concatenate([couplings.weight, np.zeros(added)]),
+        source_index=repeat(couplings.source_index),
+        target_index=repeat(couplings.target_index),
+    )
+
+
+def _with_scores(
+    couplings: Sequence[Couplings], scores: Sequence[Score], scheme: Scheme
+) -> tuple[Couplings, ...]:
+    return tuple(
+        _with_score(coupling, *ends, scheme)
+        for coupling, ends in zip(couplings, pairwise(scores), strict=True)
+    )
 
 
 def _with_score(couplings: Couplings, before: Score, after: Score, scheme: Scheme) -> Couplings:

@@ -39,11 +39,16 @@ class Score(Protocol):
     def log_density(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """Log ρ̂."""
 
+    def refitted(self, cloud: Float[np.ndarray, "n d"], weight: Float[np.ndarray, " n"]) -> Score:
+        """The same estimator on the same particles at other weights, its complexity kept."""
+
 
 _CHUNK_BYTES = 32_000_000
 # Variance added in every direction, relative to each feature's own variance.
 _REGULARISATION = 1e-6
 _MOST_COMPONENTS = 10
+_GAIN = 1e-4  # of the mean log density: a round of EM that gains less is the last
+_ROUNDS = 100
 
 
 def fit_score(
@@ -122,6 +127,38 @@ class GaussianMixtureScore(eqx.Module):
             log_peak=np.log(diagonals).sum(axis=1) - 0.5 * len(scale) * math.log(2 * math.pi),
         )
 
+    def refitted(
+        self, cloud: Float[np.ndarray, "n d"], weight: Float[np.ndarray, " n"]
+    ) -> GaussianMixtureScore:
+        """EM with weights that starts from here; as many components, of the same kind.
+
+        Each component is given one more particle spread as its present self, without which one
+        that weights leave alone with a particle would collapse onto it.
+        """
+        weight = weight / weight.sum()
+        one = 1.0 / len(cloud)
+        kept = np.eye(cloud.shape[1]) if not np.any(_off_diagonal(self.whitening)) else 1.0
+        former = np.linalg.inv(np.swapaxes(self.whitening, 1, 2) @ self.whitening)
+        now, value = self, -np.inf
+        for _ in range(_ROUNDS):
+            away = cloud - now.mean[:, None]
+            square = np.sum((away @ np.swapaxes(now.whitening, 1, 2)) ** 2, axis=2)
+            joint = (now.log_weight + now.log_peak)[:, None] - 0.5 * square
+            peak = joint.max(axis=0)
+            density = np.exp(joint - peak)
+            total = density.sum(axis=0)
+            before, value = value, float(weight @ (peak + np.log(total)))
+            if value - before < _GAIN:
+                break
+            share = density * (weight / total)
+            mass = np.maximum(share.sum(axis=1), np.finfo(float).tiny)
+            mean = (share @ cloud) / mass[:, None]
+            away = cloud - mean[:, None]
+            scatter = np.swapaxes(share[:, :, None] * away, 1, 2) @ away
+            covariance = kept * (scatter + one * former) / (mass + one)[:, None, None]
+            now = _mixture(mass / mass.sum(), mean, covariance)
+        return now
+
     def log_density(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """Log ρ̂, normalised over space in the cloud's own units."""
         points = np.asarray(points, dtype=np.float64)
@@ -161,12 +198,14 @@ class KernelScore(eqx.Module):
         weight: one a particle, summing to one.
         mean: the cloud's mean.
         whitening: W with centre = W(x − mean).
+        factor: h, the kernels' width in units of the cloud's.
     """
 
     centre: Float[np.ndarray, "m d"]
     weight: Float[np.ndarray, " m"]
     mean: Float[np.ndarray, " d"]
     whitening: Float[np.ndarray, "d d"]
+    factor: float
 
     @classmethod
     def fit(
@@ -194,9 +233,16 @@ class KernelScore(eqx.Module):
         count = 1 / np.sum(w**2)
         if count < _fewest(len(scale)):
             covariance = np.diag(np.diag(covariance))
-        root = np.linalg.cholesky(covariance) * _factor(bandwidth, count, len(scale))
+        factor = _factor(bandwidth, count, len(scale))
+        root = np.linalg.cholesky(covariance) * factor
         whitening = solve_triangular(root, np.diag(1 / scale), lower=True)
-        return cls((cloud - mean) @ whitening.T, w, mean, whitening)
+        return cls((cloud - mean) @ whitening.T, w, mean, whitening, factor)
+
+    def refitted(
+        self, cloud: Float[np.ndarray, "n d"], weight: Float[np.ndarray, " n"]
+    ) -> KernelScore:
+        """Kernels with these weights, as wide relative to the cloud."""
+        return KernelScore.fit(cloud, weight, bandwidth=self.factor)
 
     def log_density(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """Log ρ̂, normalised over space in the cloud's own units."""
@@ -225,6 +271,22 @@ class KernelScore(eqx.Module):
         """Log of each kernel's weight times its density, up to the kernels' common peak."""
         square = np.sum(z**2, axis=1, keepdims=True) + np.sum(self.centre**2, axis=1)
         return np.log(self.weight) - 0.5 * (square - 2 * z @ self.centre.T)
+
+
+def _mixture(
+    share: Float[np.ndarray, " C"],
+    mean: Float[np.ndarray, "C d"],
+    covariance: Float[np.ndarray, "C d d"],
+) -> GaussianMixtureScore:
+    root = np.linalg.cholesky(covariance)
+    whitening = np.linalg.inv(root)
+    diagonals = np.diagonal(whitening, axis1=1, axis2=2)
+    peak = np.log(diagonals).sum(axis=1) - 0.5 * mean.shape[1] * math.log(2 * math.pi)
+    return GaussianMixtureScore(np.log(share), mean, whitening, peak)
+
+
+def _off_diagonal(matrices: Float[np.ndarray, "C d d"]) -> Float[np.ndarray, "C d d"]:
+    return matrices * (1.0 - np.eye(matrices.shape[-1]))
 
 
 def _systematic(weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:

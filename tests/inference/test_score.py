@@ -157,6 +157,7 @@ def test_at_its_own_particles_the_kernel_score_leaves_them_out():
             np.delete(kernel.weight, i),
             kernel.mean,
             kernel.whitening,
+            kernel.factor,
         )(cloud[i : i + 1])[0]
         for i in range(5)
     ]
