@@ -60,8 +60,9 @@ def run_command(
             raise
         place = f" '{error.filename}'" if error.filename else ""
         return _refuse(name, f"Cannot use{place}: {error.strerror}.")
-    except KeyboardInterrupt:
-        print(f"{name}: Interrupted; no half-written file is left.", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        told = str(stopped) or "Interrupted; no half-written file is left."
+        print(f"{name}: {told}", file=sys.stderr)
         return INTERRUPTED
     except SystemExit as leaving:  # tyro's, once it has shown the help
         return int(leaving.code or 0)

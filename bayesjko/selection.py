@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import block_diag
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from bayesjko.checkpoint import Checkpoint
 from bayesjko.fit import checked_settings, fit, inference_options, linear_problem
 from bayesjko.inference.comparison import Candidate, log_evidence, summarise_statistics
 from bayesjko.inference.conjugate import conditioned_problem
@@ -105,6 +106,7 @@ def select(
     potentials: Sequence[str] | None = None,
     jobs: int | None = None,
     progress: bool = False,
+    checkpoint: Checkpoint | None = None,
     **changes: Any,
 ) -> Selection:
     """Compare energies as `compare` does, and fit the winner.
@@ -116,6 +118,7 @@ def select(
         potentials: bases of the potential to compare; that of the settings alone if None.
         jobs: threads that solve transport problems at a time; one a core if None.
         progress: show a progress bar on long work.
+        checkpoint: of the winner's fit.
         **changes: single settings.
 
     Raises:
@@ -132,7 +135,7 @@ def select(
         interaction=winner.interaction,
         internal=winner.internal,
     )
-    result = fit(snapshots, chosen, jobs=jobs, progress=progress)
+    result = fit(snapshots, chosen, jobs=jobs, progress=progress, checkpoint=checkpoint)
     record = {
         "likelihood": found.likelihood,
         "candidates": [asdict(one) for one in found.candidates],

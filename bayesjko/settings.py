@@ -28,15 +28,18 @@ class FitSettings:
     """How snapshots are explained: residual (couplings, JKOnet*), weak (moments, trapezoidal in
     time), flow (moments of simulated paths), or auto: residual for paired snapshots, for piecewise
     energies (whose β no moments of two snapshots can tell from V), for snapshots of fewer than 50
-    particles and for energies of more than 110 coefficients; weak for others as long as the
-    sampling interval is short enough and β is clearly positive, else flow."""
+    particles, for energies of more than 110 coefficients and for the bootstrap; weak for others as
+    long as the sampling interval is short enough and β is clearly positive, else flow."""
     scheme: Literal["auto"] | Scheme = "auto"
     """Residual: where between two coupled particles the force is taken: explicit (the first),
     midpoint, implicit (the second), or auto: midpoint, whose intervals hold, for a static energy of
     unpaired snapshots; explicit for paired ones, whose noise comes after the force, and for
     piecewise energies, which are one step of any length an interval."""
     covariance: Covariance = "sandwich"
-    """What intervals stand on: sandwich (counted per particle) or model (overconfident)."""
+    """What intervals stand on: sandwich (counted per particle), model (overconfident) or bootstrap
+    (residual: couplings and all made again at random weights of the particles)."""
+    bootstraps: int = 200
+    """Bootstrap: how often; as many draws are kept."""
     noise: Literal["inverse-gamma", "estimate"] | float = "inverse-gamma"
     """Residual: variance per unit time: unknown, the most probable one, or a number in standard
     units."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 __all__ = ["Covariance", "InferenceOptions"]
 
-Covariance = Literal["sandwich", "model"]
+Covariance = Literal["sandwich", "model", "bootstrap"]
 
 
 @dataclass(frozen=True)

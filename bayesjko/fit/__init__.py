@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from bayesjko.checkpoint import Checkpoint
 from bayesjko.evaluate import evaluate
+from bayesjko.inference.bootstrap import bootstrap
 from bayesjko.inference.conjugate import infer
 from bayesjko.inference.identifiability import identifiability
 from bayesjko.inference.moments import MomentOptions, moment_problem
@@ -40,6 +42,7 @@ def fit(
     *,
     jobs: int | None = None,
     progress: bool = False,
+    checkpoint: Checkpoint | None = None,
     **changes: Any,
 ) -> Result:
     """The posterior of the energy that drives a population.
@@ -47,8 +50,10 @@ def fit(
     Args:
         snapshots: `Snapshots`, or anything `read_snapshots` reads.
         settings: how to learn it; the defaults if None.
-        jobs: threads that solve transport problems at a time; one a core if None.
+        jobs: threads that solve transport problems at a time, or processes of the bootstrap; one a
+            core if None.
         progress: show a progress bar on long work.
+        checkpoint: where the bootstrap keeps what is done; the caller's to discard at the end.
         **changes: single settings, as in `fit(snapshots, potential="poly:4")`.
 
     Raises:
@@ -74,7 +79,23 @@ def fit(
     # matrices of a few hundred rows: BLAS threads would spend their time waiting for one another
     with threadpool_limits(limits=1, user_api="blas"):
         problem, likelihood = linear_problem(energy, standard, settings, jobs, progress)
-        posterior = infer(problem, options)
+        if settings.covariance == "bootstrap":
+            record = {
+                "settings": asdict(settings),
+                "data_hash": snapshots.digest(),
+                "versions": {name: _version(name) for name in _RECORDED},
+            }
+            posterior = bootstrap(
+                problem,
+                options,
+                bootstraps=settings.bootstraps,
+                jobs=jobs,
+                done=() if checkpoint is None else checkpoint.load(record),
+                keep=None if checkpoint is None else checkpoint.append,
+                progress=progress,
+            )
+        else:
+            posterior = infer(problem, options)
     provenance = {
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
@@ -137,6 +158,13 @@ def _check(settings: FitSettings) -> None:
         )
     if settings.tests is not None and settings.tests < 0:
         raise InputError(f"Cannot use {settings.tests} tests; give 0 or more.")
+    if settings.bootstraps < 2:
+        raise InputError(f"Cannot take {settings.bootstraps} bootstraps; give at least 2.")
+    if settings.covariance == "bootstrap" and settings.likelihood in ("weak", "flow"):
+        raise InputError(
+            f"The bootstrap makes couplings again, and the {settings.likelihood} likelihood has "
+            "none; take the residual likelihood, or the sandwich covariance, which holds for all."
+        )
     if settings.draws < 1:
         raise InputError(f"Cannot keep {settings.draws} draws; give at least 1.")
     if not 0 <= settings.seed < 2**32:
@@ -158,7 +186,9 @@ def linear_problem(
     likelihood = settings.likelihood
     few = min(snapshots.counts) < _FEWEST
     many = energy.size > _MOST
-    by_couplings = snapshots.paired or settings.time_variation == "piecewise" or few or many
+    again = settings.covariance == "bootstrap"
+    piecewise = settings.time_variation == "piecewise"
+    by_couplings = snapshots.paired or piecewise or few or many or again
     if likelihood == "residual" or (likelihood == "auto" and by_couplings):
         problem = residual_problem(
             energy,

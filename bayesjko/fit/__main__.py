@@ -12,13 +12,15 @@ from typing import Annotated, Any
 
 import tyro
 
+from bayesjko.checkpoint import Checkpoint
 from bayesjko.command import run_command, write_atomically
 from bayesjko.demos import demo
 from bayesjko.fit import fit
+from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.readers import read_snapshots
 from bayesjko.result import Result
-from bayesjko.selection import select
+from bayesjko.selection import Selection, select
 from bayesjko.settings import FitSettings
 from bayesjko.summary import summarise
 
@@ -53,6 +55,10 @@ class FitCommand:
     """Print one JSON object instead of the summary."""
     quiet: bool = False
     """Print nothing but errors."""
+    jobs: int | None = None
+    """Cores to use; all if not given."""
+    resume: bool = False
+    """Go on with what an interrupted bootstrap left beside --out, to the same result."""
 
 
 def _run(command: FitCommand) -> None:
@@ -60,6 +66,13 @@ def _run(command: FitCommand) -> None:
         raise InputError("Give either a file of snapshots or --demo NAME, and not both.")
     if command.potentials is not None and not command.select:
         raise InputError("The option --potentials is of --select; give both, or --potential.")
+    if command.jobs is not None and command.jobs < 1:
+        raise InputError(f"--jobs is {command.jobs}; give at least 1.")
+    if command.resume and command.out is None:
+        raise InputError("There is nothing to resume without the result it was for; give --out.")
+    checkpoint = None
+    if command.out is not None:
+        checkpoint = Checkpoint(command.out, resume=command.resume)
     if command.demo is not None:
         snapshots = demo(command.demo)
     else:
@@ -70,17 +83,7 @@ def _run(command: FitCommand) -> None:
         temporary = None
         if command.out is not None:  # fails before the work, not after it
             temporary = files.enter_context(write_atomically(command.out))
-        progress, selection = not (command.quiet or command.json), None
-        if command.select:
-            selection = select(
-                snapshots,
-                command.settings,
-                potentials=command.potentials.split(",") if command.potentials else None,
-                progress=progress,
-            )
-            result = selection.result
-        else:
-            result = fit(snapshots, command.settings, progress=progress)
+        result, selection = _fitted(command, snapshots, checkpoint)
         reading = {
             "time": command.time,
             "features": command.features,
@@ -89,6 +92,8 @@ def _run(command: FitCommand) -> None:
         result = replace(result, settings={**result.settings, "reading": reading})
         if temporary is not None:
             result.to_datatree().to_netcdf(temporary, engine="h5netcdf")
+    if checkpoint is not None:
+        checkpoint.discard()
     pictures: list[Path] = []
     if command.plots is not None:
         from bayesjko.plots import plot_result
@@ -104,6 +109,29 @@ def _run(command: FitCommand) -> None:
             print(f"Result: {command.out}")
         if pictures:
             print(f"Pictures: {', '.join(map(str, pictures))}")
+
+
+def _fitted(
+    command: FitCommand, snapshots: Snapshots, checkpoint: Checkpoint | None
+) -> tuple[Result, Selection | None]:
+    options: dict[str, Any] = {
+        "jobs": command.jobs,
+        "progress": not (command.quiet or command.json),
+        "checkpoint": checkpoint,
+    }
+    try:
+        if not command.select:
+            return fit(snapshots, command.settings, **options), None
+        potentials = command.potentials.split(",") if command.potentials else None
+        selection = select(snapshots, command.settings, potentials=potentials, **options)
+        return selection.result, selection
+    except KeyboardInterrupt:
+        if checkpoint is None or not checkpoint.folder.exists():
+            raise
+        raise KeyboardInterrupt(
+            f"Interrupted; what is done is kept in '{checkpoint.folder}', and the same command "
+            "with --resume goes on with it."
+        ) from None
 
 
 def _json(result: Result) -> dict[str, Any]:
