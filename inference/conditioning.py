@@ -22,12 +22,22 @@ from bayesjko.inference.posterior import CHAINS
 from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.residual import Statistics
 
-__all__ = ["Conditioned", "Noise", "condition", "draw_conditioned", "maximise_evidence"]
+__all__ = [
+    "NOISE_SHAPE",
+    "Conditioned",
+    "Noise",
+    "condition",
+    "draw_conditioned",
+    "maximise_evidence",
+    "noise_rate",
+]
 
 Noise = float | Literal["estimate", "inverse-gamma"]
 """s² given; the most probable under the evidence; or unknown, with a vague inverse-gamma prior."""
 
-_SHAPE = 1e-3  # of the inverse-gamma prior: as good as flat in log s²
+NOISE_SHAPE = 1e-3
+"""Of s²'s inverse-gamma prior: as good as flat in log s²."""
+
 _RELATIVE_RATE = 1e-12  # of the mean square: keeps the evidence of noise-free data finite
 _FLOOR, _CEILING = 1e-12, 1e6  # of the prior's precision, relative to the data's
 
@@ -160,6 +170,11 @@ def draw_conditioned(
     return conditioned.mean + offsets.reshape(*shape, *conditioned.mean.shape), noise
 
 
+def noise_rate(square: float) -> float:
+    """Of s²'s inverse-gamma prior, given Σ n w ‖y − x‖²/τ."""
+    return _RELATIVE_RATE * square
+
+
 @dataclass(frozen=True, eq=False)
 class _Block:
     mean: np.ndarray
@@ -193,17 +208,17 @@ def _noise_and_evidence(
     square = sum(statistics.square for statistics in blocks)
     residual = sum(block.residual for block in solved)
     periods = sum(len(block.mean) for block in solved) // len(ridge)
-    rate = _RELATIVE_RATE * square
+    rate = noise_rate(square)
     determinants = 0.5 * (
         periods * np.sum(np.log(ridge)) - sum(block.log_determinant for block in solved)
     )
     if noise == "inverse-gamma":
-        shape, rate_after = _SHAPE + 0.5 * count, rate + 0.5 * residual
+        shape, rate_after = NOISE_SHAPE + 0.5 * count, rate + 0.5 * residual
         evidence = (
             determinants
             - 0.5 * count * np.log(2.0 * np.pi)
-            + _SHAPE * np.log(rate)
-            - gammaln(_SHAPE)
+            + NOISE_SHAPE * np.log(rate)
+            - gammaln(NOISE_SHAPE)
             + gammaln(shape)
             - shape * np.log(rate_after)
         )

@@ -16,6 +16,7 @@ from bayesjko.inference.identifiability import marginal_information
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import LinearProblem
+from bayesjko.inference.running import Run
 
 __all__ = ["conditioned_problem", "infer"]
 
@@ -27,8 +28,8 @@ _CALIBRATIONS = 3  # of the prior at the covariance found under the prior before
 _ROUNDS = 50  # of the fixed point between s² and a ridge given in the prior's own units
 
 
-def infer(problem: LinearProblem, options: InferenceOptions) -> Posterior:
-    """Condition a linear energy on its statistics.
+def infer(problem: LinearProblem, options: InferenceOptions, run: Run | None = None) -> Posterior:
+    """Condition a linear energy on its statistics; done before a run could be kept or watched.
 
     Raises:
         ValueError: the prior is too weak for features this collinear.

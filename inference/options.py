@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Covariance", "InferenceOptions"]
+__all__ = ["BetaPrior", "Covariance", "Guide", "InferenceOptions", "Method", "PriorName"]
 
 Covariance = Literal["sandwich", "model", "bootstrap"]
+Method = Literal["conjugate", "nuts", "blackjax-nuts", "mclmc", "vi"]
+PriorName = Literal["normal", "hierarchical", "ard", "horseshoe"]
+BetaPrior = Literal["auto", "normal", "half-normal"]
+Guide = Literal["full-rank", "low-rank", "mean-field"]
 
 
 @dataclass(frozen=True)
@@ -15,14 +19,28 @@ class InferenceOptions:
     """Options shared by all methods; each takes what it needs.
 
     Attributes:
+        method: how the posterior is found.
         draws: how many draws of the posterior to keep, over all chains.
         seed: of every random number.
         covariance: what a closed form's intervals stand on.
         prior_scale: standard deviation of every coefficient in standard units; the most probable
             one under the evidence, for each term, if None.
+        prior: of the coefficients; all but the conjugate method take others than `normal`, whose
+            scales are relative to the normal one's.
+        beta_prior: of β; `auto` is normal where the prior of the coefficients is, unless β cannot
+            be negative, and half-normal otherwise.
+        chains: of methods that sample.
+        warmup: steps of each chain that tune it and are no draws.
+        guide: family of variational approximations.
     """
 
+    method: Method = "conjugate"
     draws: int = 1000
     seed: int = 0
     covariance: Covariance = "sandwich"
     prior_scale: float | None = None
+    prior: PriorName = "normal"
+    beta_prior: BetaPrior = "auto"
+    chains: int = 4
+    warmup: int = 500
+    guide: Guide = "full-rank"
