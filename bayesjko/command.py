@@ -17,12 +17,13 @@ import tyro
 
 from bayesjko.models.errors import InputError
 
-__all__ = ["run_command", "write_atomically"]
+__all__ = ["INTERRUPTED", "run_command", "write_atomically"]
 
 Options = TypeVar("Options")
 
 REFUSED = 2  # the user's mistake, as every Unix command has it
-INTERRUPTED = 130  # 128 + SIGINT
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted: 128 + SIGINT."""
 UNREAD = 141  # 128 + SIGPIPE
 
 

@@ -222,7 +222,11 @@ class Result:
             )
         coordinates["chain"] = np.arange(posterior.coefficients.shape[0])
         coordinates["draw"] = np.arange(posterior.coefficients.shape[1])
-        attributes = {"method": posterior.method, "uncertainty": posterior.uncertainty}
+        attributes = {
+            "method": posterior.method,
+            "uncertainty": posterior.uncertainty,
+            "complete": int(posterior.complete),
+        }
         return xr.Dataset(variables, coordinates, attributes)
 
     def _standard_draws(self) -> dict[str, Any]:
@@ -363,6 +367,7 @@ def _from_datatree(tree: xr.DataTree) -> Result:
             else None
         ),
         notes=tuple(posterior_notes),
+        complete=bool(draws.attrs.get("complete", True)),
         sample_stats={str(name): values.values for name, values in stats.data_vars.items()},
     )
     return Result(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bayesjko.inference.options import Covariance
+from bayesjko.inference.options import BetaPrior, Covariance, Guide, Method, PriorName
 from bayesjko.models.likelihoods.residual import Scheme
 
 __all__ = ["FitSettings"]
@@ -60,7 +60,22 @@ class FitSettings:
     """Residual: estimator of the density's gradient, for the internal energy."""
     holdout: float = 0.0
     """Fraction of every snapshot's particles held out and scored at the end."""
+    method: Method | Literal["bootstrap"] = "conjugate"
+    """How the posterior is found: conjugate (a closed form), nuts (NumPyro), blackjax-nuts, mclmc
+    (BlackJAX), vi (variational) or bootstrap (conjugate with the covariance bootstrap)."""
+    prior: PriorName = "normal"
+    """Of the coefficients: normal, hierarchical (an unknown scale a term), ard (one a coefficient)
+    or horseshoe (a few matter); all but normal need a method that samples, or vi."""
+    beta_prior: BetaPrior = "auto"
+    """Whether β may be negative (normal) or not (half-normal); auto: half-normal where a method
+    samples under another prior than normal."""
     draws: int = 1000
-    """Draws of the posterior to keep."""
+    """Draws of the posterior to keep, over all chains."""
+    chains: int = 4
+    """Sampling: chains, spread over the cores."""
+    warmup: int = 500
+    """Sampling: steps of each chain that tune it and are no draws."""
+    guide: Guide = "full-rank"
+    """Vi: family of approximations: full-rank, low-rank or mean-field."""
     seed: int = 0
     """Of every random number."""

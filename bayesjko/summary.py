@@ -34,6 +34,8 @@ def summarise(result: Result) -> str:
             f"Log evidence: {posterior.log_evidence:.2f}; intervals stand on the "
             f"{posterior.uncertainty} covariance."
         )
+    elif posterior.method != "conjugate":
+        lines.append(_method_line(result))
     lines += [*_beta_lines(result), *_fit_lines(result), *identifiability_lines(result)]
     lines += [*posterior.notes, *_truth_lines(result)]
     if result.scores:
@@ -130,6 +132,18 @@ def _energy_line(result: Result) -> str:
     if likelihood == "residual":
         likelihood += f", scheme {result.scheme}"
     return f"Energy: {' + '.join(terms)} coefficients, {time}; likelihood {likelihood}."
+
+
+def _method_line(result: Result) -> str:
+    posterior = result.posterior
+    chains, draws = posterior.coefficients.shape[:2]
+    how = f"{chains} chains of {draws} draws"
+    if posterior.method == "vi":
+        how = f"{chains * draws} draws of the {result.settings.get('guide')} approximation"
+    return (
+        f"Posterior: {posterior.method}, {how}, under a {result.settings.get('prior')} prior; "
+        f"intervals stand on the {posterior.uncertainty} covariance."
+    )
 
 
 def _beta_lines(result: Result) -> list[str]:

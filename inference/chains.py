@@ -21,6 +21,8 @@ __all__ = ["Chains", "Kernel", "run_chains"]
 BLOCK = 100
 """Steps of every chain between two places where a run can stop."""
 
+_TELL = 2.0  # seconds between two looks at how many draws are effective
+
 
 @runtime_checkable
 class Kernel(Protocol):
@@ -87,7 +89,7 @@ def run_chains(
     advance = _advance(kernel, chains)
     blocks = [dict(block) for block in run.done]
     total = kernel.warmup + draws
-    complete = True
+    complete, told = True, begun
     bar = tqdm(total=total, disable=not run.progress, desc="sampling", unit="step")
     try:
         at = sum(_length(block) for block in blocks)
@@ -107,7 +109,9 @@ def run_chains(
             blocks.append(block)
             at += count
             bar.update(count)
-            if run.progress and at > kernel.warmup:
+            due = at == total or time.perf_counter() > told + _TELL
+            if run.progress and due and at > kernel.warmup:
+                told = time.perf_counter()
                 bar.set_postfix_str(_speed(_joined(blocks, kernel.warmup), begun))
     except KeyboardInterrupt:
         if sum(_length(block) for block in blocks) <= kernel.warmup:

@@ -10,7 +10,7 @@ from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.running import Run
 
-__all__ = ["METHODS", "infer"]
+__all__ = ["METHODS", "infer_by_method"]
 
 METHODS: Mapping[Method, str] = {
     "conjugate": "bayesjko.inference.conjugate",
@@ -22,7 +22,9 @@ METHODS: Mapping[Method, str] = {
 """The module of each, imported when it is asked for: samplers take seconds to import."""
 
 
-def infer(problem: LinearProblem, options: InferenceOptions, run: Run | None = None) -> Posterior:
+def infer_by_method(
+    problem: LinearProblem, options: InferenceOptions, run: Run | None = None
+) -> Posterior:
     """Condition a linear energy on what the snapshots say, by the method of the options.
 
     Args:

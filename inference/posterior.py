@@ -34,6 +34,7 @@ class Posterior:
         goodness_of_fit: the test of the model itself, where the likelihood has one.
         notes: sentences for the summary.
         sample_stats: one array a statistic, as ArviZ names them.
+        complete: whether all draws that were asked for are there.
     """
 
     coefficients: Float[np.ndarray, "chain draw period K"]
@@ -48,6 +49,7 @@ class Posterior:
     goodness_of_fit: GoodnessOfFit | None = None
     notes: tuple[str, ...] = ()
     sample_stats: Mapping[str, Float[np.ndarray, "chain draw"]] = field(default_factory=dict)
+    complete: bool = True
 
     @property
     def draws(self) -> Float[np.ndarray, "draws period K"]:

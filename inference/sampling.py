@@ -50,7 +50,16 @@ def sample_problem(
         notes = (
             f"Interrupted: {kept} of {options.draws} draws are kept (--resume goes on with them).",
         )
-    return posterior_of_sites(method, problem, options, found, sites, chains.stats, notes)
+    return posterior_of_sites(
+        method,
+        problem,
+        options,
+        found,
+        sites,
+        chains.stats,
+        notes=notes,
+        complete=chains.complete,
+    )
 
 
 def posterior_of_sites(
@@ -60,7 +69,9 @@ def posterior_of_sites(
     found: Conditioned,
     sites: Mapping[str, np.ndarray],
     stats: Mapping[str, np.ndarray],
+    *,
     notes: tuple[str, ...] = (),
+    complete: bool = True,
 ) -> Posterior:
     """The posterior that draws of the program's sites stand for."""
     coefficients = sites["coefficients"]
@@ -84,6 +95,7 @@ def posterior_of_sites(
         information=marginal_information(gram, meat, found.precision),
         goodness_of_fit=None if problem.fit_test is None else problem.fit_test(found),
         notes=(*problem.notes, *notes),
+        complete=complete,
         sample_stats={**stats, **hyper},
     )
 

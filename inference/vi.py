@@ -52,8 +52,9 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run) -> Poster
         positions, ratios, complete = approximate(target, options, run)
         sites = sites_of(target, positions)
     notes = () if complete else ("Interrupted: the approximation had not settled yet.",)
+    stats = {"log_importance_ratio": ratios}
     return posterior_of_sites(
-        "vi", problem, options, found, sites, {"log_importance_ratio": ratios}, notes
+        "vi", problem, options, found, sites, stats, notes=notes, complete=complete
     )
 
 

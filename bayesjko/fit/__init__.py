@@ -17,10 +17,12 @@ from bayesjko.evaluate import evaluate
 from bayesjko.inference.bootstrap import bootstrap
 from bayesjko.inference.conjugate import infer
 from bayesjko.inference.identifiability import identifiability
+from bayesjko.inference.methods import infer_by_method
 from bayesjko.inference.moments import MomentOptions, moment_problem
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual import residual_problem
+from bayesjko.inference.running import Run
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
 from bayesjko.models.errors import InputError
@@ -33,7 +35,18 @@ __all__ = ["checked_settings", "fit", "inference_options", "linear_problem"]
 
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
-_RECORDED = ("bayesjko", "jax", "jaxlib", "numpy", "scipy", "equinox", "POT", "scikit-learn")
+_RECORDED = (
+    "bayesjko",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "equinox",
+    "POT",
+    "scikit-learn",
+    "numpyro",
+    "blackjax",
+)
 
 
 def fit(
@@ -79,23 +92,26 @@ def fit(
     # matrices of a few hundred rows: BLAS threads would spend their time waiting for one another
     with threadpool_limits(limits=1, user_api="blas"):
         problem, likelihood = linear_problem(energy, standard, settings, jobs, progress)
-        if settings.covariance == "bootstrap":
+        run = Run(progress=progress)
+        if checkpoint is not None:
             record = {
                 "settings": asdict(settings),
                 "data_hash": snapshots.digest(),
                 "versions": {name: _version(name) for name in _RECORDED},
             }
+            run = Run(checkpoint.load(record), checkpoint.append, progress)
+        if settings.covariance == "bootstrap":
             posterior = bootstrap(
                 problem,
                 options,
                 bootstraps=settings.bootstraps,
                 jobs=jobs,
-                done=() if checkpoint is None else checkpoint.load(record),
-                keep=None if checkpoint is None else checkpoint.append,
+                done=run.done,
+                keep=run.keep,
                 progress=progress,
             )
         else:
-            posterior = infer(problem, options)
+            posterior = infer_by_method(problem, options, run)
     provenance = {
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
@@ -134,17 +150,26 @@ def checked_settings(settings: FitSettings | None, changes: Mapping[str, Any]) -
             f"{', '.join(f.name for f in fields(FitSettings))}."
         )
     settings = replace(settings or FitSettings(), **changes)
+    if settings.method == "bootstrap":
+        settings = replace(settings, method="conjugate", covariance="bootstrap")
     _check(settings)
     return settings
 
 
 def inference_options(settings: FitSettings) -> InferenceOptions:
     """What of the settings is the inference's."""
+    assert settings.method != "bootstrap"  # checked settings call it a covariance
     return InferenceOptions(
+        method=settings.method,
         draws=settings.draws,
         seed=settings.seed,
         covariance=settings.covariance,
         prior_scale=settings.prior_scale,
+        prior=settings.prior,
+        beta_prior=settings.beta_prior,
+        chains=settings.chains,
+        warmup=settings.warmup,
+        guide=settings.guide,
     )
 
 
@@ -164,6 +189,24 @@ def _check(settings: FitSettings) -> None:
         raise InputError(
             f"The bootstrap makes couplings again, and the {settings.likelihood} likelihood has "
             "none; take the residual likelihood, or the sandwich covariance, which holds for all."
+        )
+    if settings.covariance == "bootstrap" and settings.method != "conjugate":
+        raise InputError(
+            f"The bootstrap solves every sample in closed form; it cannot be had by "
+            f"{settings.method} (leave out the method, or take another covariance)."
+        )
+    if settings.method == "conjugate" and (settings.prior, settings.beta_prior) not in (
+        ("normal", "auto"),
+        ("normal", "normal"),
+    ):
+        raise InputError(
+            f"There is no closed form under the prior {settings.prior} with a "
+            f"{settings.beta_prior} β; take a method that samples (--method nuts), or vi."
+        )
+    if settings.chains < 1 or settings.warmup < 1:
+        raise InputError(
+            f"Cannot run {settings.chains} chains with a warm-up of {settings.warmup}; give at "
+            "least 1 of both (4 and 500 are usual)."
         )
     if settings.draws < 1:
         raise InputError(f"Cannot keep {settings.draws} draws; give at least 1.")

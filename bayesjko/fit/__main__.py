@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import tyro
 
 from bayesjko.checkpoint import Checkpoint
-from bayesjko.command import run_command, write_atomically
+from bayesjko.command import INTERRUPTED, run_command, write_atomically
 from bayesjko.demos import demo
+from bayesjko.devices import spread_chains
 from bayesjko.fit import fit
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
@@ -58,10 +59,10 @@ class FitCommand:
     jobs: int | None = None
     """Cores to use; all if not given."""
     resume: bool = False
-    """Go on with what an interrupted bootstrap left beside --out, to the same result."""
+    """Go on with what an interrupted bootstrap or sampler left beside --out, to the same result."""
 
 
-def _run(command: FitCommand) -> None:
+def _run(command: FitCommand) -> int:
     if (command.data is None) == (command.demo is None):
         raise InputError("Give either a file of snapshots or --demo NAME, and not both.")
     if command.potentials is not None and not command.select:
@@ -70,6 +71,7 @@ def _run(command: FitCommand) -> None:
         raise InputError(f"--jobs is {command.jobs}; give at least 1.")
     if command.resume and command.out is None:
         raise InputError("There is nothing to resume without the result it was for; give --out.")
+    spread_chains(command.settings, command.jobs)
     checkpoint = None
     if command.out is not None:
         checkpoint = Checkpoint(command.out, resume=command.resume)
@@ -92,7 +94,8 @@ def _run(command: FitCommand) -> None:
         result = replace(result, settings={**result.settings, "reading": reading})
         if temporary is not None:
             result.to_datatree().to_netcdf(temporary, engine="h5netcdf")
-    if checkpoint is not None:
+    complete = result.posterior.complete
+    if checkpoint is not None and complete:
         checkpoint.discard()
     pictures: list[Path] = []
     if command.plots is not None:
@@ -109,6 +112,7 @@ def _run(command: FitCommand) -> None:
             print(f"Result: {command.out}")
         if pictures:
             print(f"Pictures: {', '.join(map(str, pictures))}")
+    return 0 if complete else INTERRUPTED
 
 
 def _fitted(

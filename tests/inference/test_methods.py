@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
-from bayesjko.inference.methods import METHODS, infer
+from bayesjko.inference.methods import METHODS
+from bayesjko.inference.methods import infer_by_method as infer
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.models.bases import Polynomial
