@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from bayesjko import simulate
 from bayesjko.experiments.recovery import Truth
 from bayesjko.experiments.specification import Experiment, Report, Study
-from bayesjko.plots.style import BLACK, HEIGHTS, new_panels, save, styled
+from bayesjko.plots.style import BLACK, new_panels, save, styled
 from bayesjko.selection import Compared, compare
 
 __all__ = ["EXPERIMENT"]
@@ -117,7 +117,7 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
         for axes, method in zip(panels, methods, strict=True):
             rows = table[table["method"] == method].set_index("case").reindex(KINDS)
             shares = rows[[f"won_{kind}" for kind in KINDS]].to_numpy()
-            axes.imshow(shares, cmap=HEIGHTS.reversed(), vmin=0.0, vmax=1.0)
+            axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.6)  # black is legible on all of it
             for (truth, winner), share in np.ndenumerate(shares):
                 text = "" if np.isnan(share) else f"{100 * share:.0f}"
                 axes.text(winner, truth, text, ha="center", va="center", color=BLACK)
