@@ -48,8 +48,9 @@ class FitSettings:
     tests: int | None = None
     """Weak and flow: Gaussian bumps used as tests beside the potential's own features; as many as
     coefficients, and at least 50, if not given."""
-    shrinkage: float = 0.02
-    """Weak and flow: share of the identity in the tests' covariance that weighs them."""
+    shrinkage: float | None = None
+    """Weak and flow: share of the identity in the tests' covariance that weighs them; the square of
+    tests per particle, and at least 0.02, if not given."""
     copies: int = 8
     """Flow: noise copies of each simulated path, an even number."""
     steps: int = 8

@@ -6,6 +6,7 @@ import numpy as np
 
 from bayesjko.evaluate import score_table
 from bayesjko.inference.identifiability import Identifiability
+from bayesjko.intervals import shortest_interval
 from bayesjko.result import Result
 from bayesjko.simulate import true_drift
 
@@ -113,12 +114,6 @@ def _share(spread: float, size: float) -> str:
     return f"±{spread / size:.0%}" if spread < _UNKNOWN * size else "unknown"
 
 
-def interval(draws: np.ndarray, level: float = _LEVEL) -> tuple[float, float]:
-    """The central interval of draws."""
-    low, high = np.quantile(draws, [0.5 - level / 2, 0.5 + level / 2])
-    return float(low), float(high)
-
-
 def _energy_line(result: Result) -> str:
     names = {
         "potential": f"potential {result.settings.get('potential')}",
@@ -153,7 +148,7 @@ def _beta_lines(result: Result) -> list[str]:
     starts = result.snapshots.times[: betas.shape[1]]
     lines = []
     for start, draws in zip(starts, betas.T, strict=True):
-        low, high = interval(draws)
+        low, high = shortest_interval(draws, _LEVEL)
         when = "" if betas.shape[1] == 1 else f" from time {start:g}"
         lines.append(f"β{when}: {draws.mean():.4g}, 90% interval {low:.4g} to {high:.4g}.")
     return lines

@@ -14,6 +14,7 @@ from bayesjko.inference.conditioning import (
 )
 from bayesjko.inference.identifiability import marginal_information
 from bayesjko.inference.options import InferenceOptions
+from bayesjko.inference.positivity import keep_positive
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.running import Run
@@ -51,9 +52,16 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run | None = N
             "The intervals are too narrow: they treat couplings as independent observations, "
             "though each is made of both snapshots at once (use covariance=sandwich).",
         )
+    mean = found.mean
+    if problem.diffusive:
+        betas = np.arange(problem.energy.slices["internal"].start, mean.size, size)
+        flat, joint, moved = keep_positive(
+            mean.ravel(), joint, coefficients.reshape(*noise.shape, -1), betas, options.seed
+        )
+        mean, coefficients = flat.reshape(mean.shape), moved.reshape(coefficients.shape)
     return Posterior(
         coefficients=coefficients,
-        mean=found.mean,
+        mean=mean,
         covariance=np.stack(
             [joint[p * size : (p + 1) * size, p * size : (p + 1) * size] for p in range(periods)]
         ),

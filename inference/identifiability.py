@@ -22,7 +22,7 @@ from bayesjko.models.precision import double
 __all__ = ["Gauge", "Identifiability", "identifiability", "marginal_information"]
 
 _PROBES = 200  # particles of each snapshot at which forces are compared
-_CROWD = 1000  # particles of each snapshot that make the mean field and the density there
+_CROWD = 400  # particles of a snapshot that are looked at: a report needs two digits
 _SINGULAR = 1e-10  # relative: below it a covariance of unit diagonal is round-off
 _OPPOSED = -0.9  # correlation from which two forces are taken for one another's mirror image
 _SHARPER = 0.5  # share of each force's sd below which their sum is known much better

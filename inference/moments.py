@@ -40,9 +40,10 @@ from bayesjko.models.precision import double
 
 __all__ = ["MomentOptions", "moment_problem"]
 
-_CLOSE = 0.05  # of a posterior sd: a round that moves no coefficient further is the last
+_CLOSE = 0.05  # posterior sds, rms over coefficients: a round that moves them less is the last
 _HALVINGS = 6
-_PARTICLES_A_TEST = 4.0  # at the least, in the smallest snapshot: fewer say nothing of a covariance
+_LEAST_SHRINKAGE = 0.02
+_PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _PROBES = 200  # particles of each snapshot at which forces are compared
 
 
@@ -54,7 +55,9 @@ class MomentOptions:
         form: `weak`, trapezoidal in time, or `flow`, simulated.
         bumps: tests beside the potential's own features; as many as coefficients, and at least
             `fewest_bumps`, if None. Fewer where a snapshot has too few particles for them.
-        shrinkage: share of the identity in the weight's covariance.
+        shrinkage: share of the identity in the weight's covariance. What the noise of an estimated
+            weight does to the estimate is of the order (tests per particle)², which is the share
+            if None, but at least `_LEAST_SHRINKAGE`.
         steps: of a path from snapshot to snapshot.
         copies: noise copies of each path, an even number.
         rounds: of the solve at most.
@@ -62,7 +65,7 @@ class MomentOptions:
 
     form: Literal["weak", "flow"] = "weak"
     bumps: int | None = None
-    shrinkage: float = 0.02
+    shrinkage: float | None = None
     steps: int = 4
     copies: int = 2
     rounds: int = 8
@@ -103,7 +106,11 @@ def moment_problem(
     most = int(min(snapshots.effective_sizes) / _PARTICLES_A_TEST)
     tests = build_tests(energy, snapshots, bumps=wanted, most=most, seed=options.seed)
     values = [values_of(tests, cloud) for cloud in snapshots.particles]
-    weight = weight_of(values, snapshots.weights, moments.shrinkage)
+    shrinkage = moments.shrinkage
+    if shrinkage is None:
+        crowding = tests.size / float(min(snapshots.effective_sizes))
+        shrinkage = min(max(crowding**2, _LEAST_SHRINKAGE), 1.0)
+    weight = weight_of(values, snapshots.weights, shrinkage)
     period_of = period_of_interval(len(snapshots.times) - 1, time_variation)
     weak, corrected, flow = _forms(
         energy, snapshots, tests, values, period_of, moments, options.seed
@@ -159,7 +166,7 @@ def _solve(
                 break
             share *= 0.5
         spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
-        moved = float(np.max(np.abs(proposal - at) / spread))
+        moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
         at, here = proposal, there
         if moved < _CLOSE:
             return _problem(energy, here, weight, period_of), True
@@ -214,7 +221,15 @@ def _problem(
             np.tile(conditioned.ridge, max(period_of) + 1),
         )
 
-    return LinearProblem(energy, (statistics,), max(period_of) + 1, 1.0, lambda _: meat, fit_test)
+    return LinearProblem(
+        energy,
+        (statistics,),
+        max(period_of) + 1,
+        1.0,
+        lambda _: meat,
+        fit_test,
+        diffusive=energy.internal,
+    )
 
 
 def _shared_noise(

@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from bayesjko.checkpoint import Checkpoint
 from bayesjko.evaluate import evaluate
 from bayesjko.inference.bootstrap import bootstrap
-from bayesjko.inference.conjugate import infer
+from bayesjko.inference.calibration import sandwich
+from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.identifiability import identifiability
 from bayesjko.inference.methods import infer_by_method
 from bayesjko.inference.moments import MomentOptions, moment_problem
@@ -174,7 +175,7 @@ def inference_options(settings: FitSettings) -> InferenceOptions:
 
 
 def _check(settings: FitSettings) -> None:
-    if not 0.0 <= settings.shrinkage <= 1.0:
+    if settings.shrinkage is not None and not 0.0 <= settings.shrinkage <= 1.0:
         raise InputError(f"The shrinkage is {settings.shrinkage:g}; give a number from 0 to 1.")
     if settings.copies < 2 or settings.copies % 2 or settings.steps < 1:
         raise InputError(
@@ -308,9 +309,9 @@ def _diffuses(problem: LinearProblem, options: InferenceOptions) -> bool:
     where = problem.energy.slices.get("internal")
     if where is None:
         return True
-    found = infer(problem, replace(options, draws=1))
-    assert found.covariance is not None
-    spread = np.sqrt(found.covariance[:, where.start, where.start])
+    found = conditioned_problem(problem, options)
+    covariance = sandwich(found, problem.meat(found.mean))
+    spread = np.sqrt(np.diag(covariance)[where.start :: problem.energy.size])
     return bool(np.all(found.mean[:, where.start] > 1.645 * spread))
 
 

@@ -34,18 +34,18 @@ STROKES: Mapping[str, dict[str, Any]] = {
     name: {"color": colour, "marker": mark, "linestyle": line}
     for name, colour, mark, line in zip(
         (
+            "residual_explicit",
             "residual_model",
             "residual",
-            "residual_midpoint",
-            "residual_beta",
+            "bootstrap",
             "weak_square",
             "weak",
             "weak_many",
             "flow",
         ),
-        (GREY, CYCLE[1], CYCLE[1], ORANGE, CYCLE[2], BLUE, CYCLE[3], BLACK),
+        (GREY, GREY, CYCLE[1], ORANGE, CYCLE[2], BLUE, CYCLE[3], BLACK),
         _MARKS,
-        ("-", "-", ":", "-.", ":", "-", "-.", "-"),
+        (":", "-", "-", "-.", ":", "-", "-.", "-"),
         strict=True,
     )
 }
