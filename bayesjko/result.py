@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from bayesjko.command import write_atomically
 from bayesjko.inference.identifiability import Identifiability
 from bayesjko.inference.posterior import Posterior
+from bayesjko.inference.random_walk import middles, wander
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.errors import InputError
@@ -96,6 +97,48 @@ class Result:
             raise InputError(f"No snapshot at time {time:g}; there are snapshots at {times}.")
         return int(np.argmin(gap))
 
+    def snapshot_near(self, time: float | None) -> int:
+        """The snapshot at this time, or the nearest one for an energy that is known at all times.
+
+        Raises:
+            InputError: no snapshot was taken then, and the energy is one for each interval.
+        """
+        if self.posterior.walk is None or time is None:
+            return self.snapshot_index(time)
+        return int(np.argmin(np.abs(self.snapshots.times - time)))
+
+    def coefficients(self, time: float | None = None) -> Float[np.ndarray, "draws K"]:
+        """Draws of θ in force at a time, in standard units.
+
+        An energy that wanders has other ones at every time, between the snapshots and beyond them,
+        the less certain the farther; any other is known at the snapshots' times only.
+
+        Args:
+            time: the last snapshot's if None.
+
+        Raises:
+            InputError: no snapshot was taken then, and the energy does not wander.
+        """
+        if self.posterior.walk is None:
+            return self.posterior.draws[:, self.period(self.snapshot_index(time))]
+        when = np.array([self.snapshots.times[-1] if time is None else float(time)])
+        return self.path(self.posterior.draws, when)[:, 0]
+
+    def path(
+        self,
+        draws: Float[np.ndarray, "draws period K"],
+        times: Float[np.ndarray, " time"],
+        *,
+        certain: int = 0,
+        seed: int = 0,
+    ) -> Float[np.ndarray, "draws time K"]:
+        """Coefficients of an energy that wanders along these (increasing) times."""
+        assert self.posterior.walk is not None
+        knots, unit = middles(self.snapshots.times), self.standardisation.duration
+        return wander(
+            draws, self.posterior.walk, knots / unit, times / unit, certain=certain, seed=seed
+        )
+
     def period(self, snapshot: int) -> int:
         """The period in force after this snapshot, or before it if it is the last."""
         return min(snapshot, self.posterior.mean.shape[0] - 1)
@@ -115,13 +158,15 @@ class Result:
 
         Args:
             points: in the user's units.
-            time: of the snapshot whose cloud and period are meant; the last if None.
+            time: of the snapshot whose cloud and period are meant; the last if None. Any time for
+                an energy that wanders, with the cloud of the nearest snapshot.
 
         Raises:
             InputError: no snapshot was taken then.
         """
-        snapshot = self.snapshot_index(time)
-        draws = self._drift_coefficients(snapshot)
+        snapshot = self.snapshot_near(time)
+        draws = self.coefficients(time)
+        draws = draws[:, : draws.shape[1] - int(self.energy.internal)]
         blocks = [
             np.einsum("ndj,sj->snd", design, draws)
             for design in self._blocks(Field.drift_design, points, snapshot)
@@ -145,8 +190,8 @@ class Result:
             raise InputError(
                 "This energy has no potential term; fit with a potential to ask for V."
             )
-        snapshot = self.snapshot_index(time)
-        draws = self.posterior.draws[:, self.period(snapshot), where]
+        snapshot = self.snapshot_near(time)
+        draws = self.coefficients(time)[:, where]
         origin = self.standardisation.mean[None]
         values = np.concatenate(
             list(self._blocks(_potential_features, np.concatenate([origin, points]), snapshot))
@@ -180,10 +225,6 @@ class Result:
                 "constant_data": self._constant_group(),
             }
         )
-
-    def _drift_coefficients(self, snapshot: int) -> Float[np.ndarray, "draws J"]:
-        draws = self.posterior.draws[:, self.period(snapshot)]
-        return draws[:, : draws.shape[1] - int(self.energy.internal)]
 
     def _blocks(self, feature, points, snapshot):  # type: ignore[no-untyped-def]
         """A feature of the field at points, a block of points at a time."""
@@ -287,6 +328,7 @@ class Result:
             ),
             "information": (("period", "coefficient", "coefficient_too"), posterior.information),
             "prior_precision": (("coefficient",), posterior.prior_precision),
+            "walk": (("coefficient",), posterior.walk),
             "log_evidence": ((), posterior.log_evidence),
         }
         variables |= {name: v for name, v in optional.items() if v[1] is not None}
@@ -369,6 +411,7 @@ def _from_datatree(tree: xr.DataTree) -> Result:
         notes=tuple(posterior_notes),
         complete=bool(draws.attrs.get("complete", True)),
         sample_stats={str(name): values.values for name, values in stats.data_vars.items()},
+        walk=_optional(constant, "walk"),
     )
     return Result(
         energy,

@@ -22,8 +22,9 @@ class FitSettings:
     """Basis of the interaction W, likewise."""
     internal: bool = True
     """Learn the strength β of the internal energy (how much the particles diffuse)."""
-    time_variation: Literal["static", "piecewise"] = "static"
-    """One energy for all times, or one for each interval between snapshots."""
+    time_variation: Literal["static", "piecewise", "random-walk"] = "static"
+    """One energy for all times, one for each interval between snapshots, or one that wanders from
+    interval to interval by as much as the evidence says (β staying the same)."""
     likelihood: Literal["auto", "residual", "weak", "flow"] = "auto"
     """How snapshots are explained: residual (couplings, JKOnet*), weak (moments, trapezoidal in
     time), flow (moments of simulated paths), or auto: residual for paired snapshots, for piecewise

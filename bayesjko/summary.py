@@ -123,6 +123,8 @@ def _energy_line(result: Result) -> str:
     terms = [f"{names[term]} ({size})" for term, size in result.energy.sizes.items()]
     periods = result.posterior.mean.shape[0]
     time = "the same at all times" if periods == 1 else f"one for each of {periods} intervals"
+    if result.posterior.walk is not None:
+        time = f"wandering over {periods} intervals"
     likelihood = str(result.settings["likelihood"])
     if likelihood == "residual":
         likelihood += f", scheme {result.scheme}"
@@ -145,6 +147,8 @@ def _beta_lines(result: Result) -> list[str]:
     betas = result.betas
     if betas is None:
         return []
+    if result.posterior.walk is not None:  # β does not wander
+        betas = betas[:, -1:]
     starts = result.snapshots.times[: betas.shape[1]]
     lines = []
     for start, draws in zip(starts, betas.T, strict=True):

@@ -19,9 +19,11 @@ from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.running import Run
 
-__all__ = ["conditioned_problem", "infer"]
+__all__ = ["WIDENING", "conditioned_problem", "infer"]
 
-_WIDENING = 5.0  # of the prior's scale over the most probable one; see docs of the calibration
+WIDENING = 5.0
+"""Of the prior's scale over the most probable one; see docs of the calibration."""
+
 _LIGHT = 1e-7  # ridge to start from, relative to the features' own information
 _FAINT = 1e-9  # ridge at the least, likewise
 _VAGUE = 1e-6  # of β, whose scale no evidence of a single coefficient can set
@@ -114,7 +116,8 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
             gram, moment, problem.meat(found.mean), size, terms, found.precision
         )
         for term in terms:
-            precision[term] /= _WIDENING**2
+            if problem.walk is None:  # whose own prior is wide where it should be
+                precision[term] /= WIDENING**2
             # never so wide that features which say the same cannot be told apart in float64
             least = _FAINT * np.max(typical[term]) / found.noise
             precision[term] = np.maximum(precision[term], least)

@@ -138,7 +138,7 @@ def identifiability(
         correlations=correlations,
         gauge=_gauge(energy, posterior, covariance, means, sizes.get("drift", 0.0)),
         movement=movement_of(snapshots, seed),
-        warnings=tuple(_warnings(energy, snapshots, periods)),
+        warnings=tuple(_warnings(energy, snapshots, 1 if posterior.walk is not None else periods)),
     )
 
 

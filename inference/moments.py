@@ -125,7 +125,11 @@ def moment_problem(
     shift = np.inf
     if converged:
         shift = _shift(energy, snapshots, first, conditioned_problem(problem, options))
-    problem = replace(problem, discretisation=shift)
+    problem = replace(
+        problem,
+        discretisation=shift,
+        linearised_at=lambda theta: _problem(energy, better(theta), weight, period_of),
+    )
     if not converged:
         note = (
             f"The {moments.form} equations did not settle in {moments.rounds} rounds: the sampling "

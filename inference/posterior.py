@@ -35,6 +35,7 @@ class Posterior:
         notes: sentences for the summary.
         sample_stats: one array a statistic, as ArviZ names them.
         complete: whether all draws that were asked for are there.
+        walk: variance that θ gains in a mean sampling interval, of an energy that wanders.
     """
 
     coefficients: Float[np.ndarray, "chain draw period K"]
@@ -50,6 +51,7 @@ class Posterior:
     notes: tuple[str, ...] = ()
     sample_stats: Mapping[str, Float[np.ndarray, "chain draw"]] = field(default_factory=dict)
     complete: bool = True
+    walk: Float[np.ndarray, " K"] | None = None
 
     @property
     def draws(self) -> Float[np.ndarray, "draws period K"]:

@@ -15,7 +15,7 @@ from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Statistics
 
-__all__ = ["LinearProblem", "Meat", "Reweighted"]
+__all__ = ["LinearProblem", "Meat", "Reweighted", "Walk"]
 
 Meat = Callable[[Float[np.ndarray, "period K"]], Float[np.ndarray, "S S"]]
 """θ ↦ the covariance of the estimating function b − Aθ over repeated sampling of particles."""
@@ -31,6 +31,19 @@ class Reweighted(Protocol):
 
     def __call__(self, weights: Sequence[Float[np.ndarray, " _"]]) -> tuple[Statistics, ...]:
         """The problem's blocks at these."""
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """What a problem of an energy that wanders is conditioned on instead of θ.
+
+    Attributes:
+        mixed: from independent coordinates u to θ, all periods together.
+        scale: q, by how much of the prior's scale θ changes in a mean sampling interval.
+    """
+
+    mixed: Float[np.ndarray, "P P"]
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +69,8 @@ class LinearProblem:
         notes: sentences for the summary.
         reweighted: what the same particles say at other weights, where that is known; of a kind
             that other processes can be given.
+        walk: of an energy that wanders, whose coordinates θ here are the independent ones.
+        linearised_at: the problem near another θ, where the likelihood is no quadratic form.
     """
 
     energy: LinearEnergy
@@ -68,3 +83,5 @@ class LinearProblem:
     diffusive: bool = False
     notes: tuple[str, ...] = ()
     reweighted: Reweighted | None = None
+    walk: Walk | None = None
+    linearised_at: Callable[[Float[np.ndarray, "period K"]], LinearProblem] | None = None

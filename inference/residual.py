@@ -21,7 +21,7 @@ from bayesjko.models.likelihoods.residual import SCHEMES, Scheme, Statistics, st
 
 __all__ = ["ReweightedResidual", "TimeVariation", "period_of_interval", "residual_problem"]
 
-TimeVariation = Literal["static", "piecewise"]
+TimeVariation = Literal["static", "piecewise", "random-walk"]
 
 
 def residual_problem(

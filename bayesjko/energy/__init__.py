@@ -136,7 +136,7 @@ def _interaction(
         raise InputError(
             "This energy has no interaction term; fit with an interaction to ask for W."
         )
-    draws = result.posterior.draws[:, result.period(result.snapshot_index(time)), where]
+    draws = result.coefficients(time)[:, where]
     with_none = np.concatenate([np.zeros_like(displacements[:1]), displacements])
     with double():
         features = np.asarray(_features(basis, with_none / result.standardisation.length))

@@ -75,6 +75,7 @@ def moved(
             seed=seed,
             noisy=noisy,
             lost="leave",
+            certain=1,
         )
 
     stops, clouds = simulated(float(times[-1]))

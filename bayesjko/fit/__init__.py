@@ -22,6 +22,7 @@ from bayesjko.inference.methods import infer_by_method
 from bayesjko.inference.moments import MomentOptions, moment_problem
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import LinearProblem
+from bayesjko.inference.random_walk import unmixed, wandering
 from bayesjko.inference.residual import residual_problem
 from bayesjko.inference.running import Run
 from bayesjko.models.data import Snapshots, Standardisation
@@ -113,6 +114,7 @@ def fit(
             )
         else:
             posterior = infer_by_method(problem, options, run)
+        posterior = unmixed(posterior, problem)
     provenance = {
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
@@ -226,6 +228,20 @@ def linear_problem(
     progress: bool = False,
 ) -> tuple[LinearProblem, str]:
     """What the data, in standard units, say of the coefficients, and by which likelihood."""
+    problem, likelihood = _plain_problem(energy, snapshots, settings, jobs, progress)
+    if settings.time_variation == "random-walk":
+        problem = wandering(problem, snapshots.times, inference_options(settings))
+    return problem, likelihood
+
+
+def _plain_problem(
+    energy: LinearEnergy,
+    snapshots: Snapshots,
+    settings: FitSettings,
+    jobs: int,
+    progress: bool,
+) -> tuple[LinearProblem, str]:
+    """That of the coefficients of each period."""
     options = inference_options(settings)
     likelihood = settings.likelihood
     few = min(snapshots.counts) < _FEWEST

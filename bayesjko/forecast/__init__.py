@@ -155,11 +155,13 @@ def simulate_draws(
     seed: int = 0,
     noisy: bool = True,
     lost: Literal["refuse", "leave"] = "refuse",
+    certain: int = 0,
 ) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, "draw time n d"]]:
     """Clouds at the start and at the end of every sampling interval until `end`, user's units.
 
     Without noise the drift alone moves them. Draws whose particles escape are refused, or left to
-    the caller as clouds that are infinite from then on.
+    the caller as clouds that are infinite from then on. Of an energy that wanders the first
+    `certain` coefficients follow the mean of their path.
 
     Raises:
         InputError: particles escape: the energy does not confine them.
@@ -172,13 +174,18 @@ def simulate_draws(
         np.broadcast_to(result.standardisation.points(cloud), (len(coefficients), *cloud.shape))
     ]
     key = jax.random.key(seed)
+    if result.posterior.walk is not None:
+        halfway = 0.5 * (times[:-1] + times[1:])
+        along = result.path(coefficients, halfway, certain=certain, seed=seed)
+    else:
+        before = np.searchsorted(observed, times[:-1] + 1e-9 * usual) - 1
+        along = coefficients[:, [result.period(max(int(k), 0)) for k in before]]
     with double():
         for index, (t, after) in enumerate(zip(times[:-1], times[1:], strict=True)):
-            period = result.period(max(int(np.searchsorted(observed, t + 1e-9 * usual)) - 1, 0))
             steps = 1 if mode == "map" else max(1, round(substeps * (after - t) / usual))
             state = advance(
                 result.energy,
-                jnp.asarray(coefficients[:, period]),
+                jnp.asarray(along[:, index]),
                 jnp.asarray(states[-1]),
                 jnp.asarray(weight),
                 jnp.asarray((after - t) / result.standardisation.duration),
