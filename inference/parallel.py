@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+from tqdm import tqdm
+
 __all__ = ["one_thread", "workers"]
 
 # Read by the libraries when they are first imported, so set before a worker starts.
@@ -71,5 +73,6 @@ def _begin(prepare: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # not its own semaphore, which a death would leave behind
     if prepare is not None:
         prepare(*given)
