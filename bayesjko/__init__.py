@@ -1,6 +1,7 @@
 """Bayesian inference of the energy that drives a population, learned from snapshots."""
 
 from bayesjko.barrier import Barrier, barrier
+from bayesjko.conditions import SharedEnergy, share_energy
 from bayesjko.demos import demo
 from bayesjko.energy import energy_at
 from bayesjko.evaluate import evaluate
@@ -22,6 +23,7 @@ __all__ = [
     "InputError",
     "Result",
     "Selection",
+    "SharedEnergy",
     "SnapshotError",
     "Snapshots",
     "barrier",
@@ -35,6 +37,7 @@ __all__ = [
     "load_result",
     "read_snapshots",
     "select",
+    "share_energy",
     "simulate",
     "write_snapshots",
 ]
