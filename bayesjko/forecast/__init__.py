@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,13 +15,18 @@ import xarray as xr
 from jaxtyping import Float
 
 from bayesjko.command import write_atomically
+from bayesjko.forecast.interventions import intervene
+from bayesjko.models.data import Standardisation
 from bayesjko.models.dynamics import advance
 from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.models.precision import double
 from bayesjko.result import Result
 
-__all__ = ["Forecast", "Mode", "forecast", "simulate_draws"]
+__all__ = ["Forecast", "Mode", "Push", "forecast", "simulate_draws"]
+
+Push = Callable[[np.ndarray, float], np.ndarray]
+"""A drift from outside: (points, time) ↦ a velocity for each point, in the user's units."""
 
 Mode = Literal["map", "sde"]
 """`map`: one step of the fit's scheme an interval; `sde`: Euler–Maruyama with substeps."""
@@ -78,6 +84,9 @@ def forecast(
     substeps: int = 20,
     draws: int = 100,
     seed: int = 0,
+    fixed: Mapping[str, float] | None = None,
+    scale: Mapping[str, float] | None = None,
+    push: Push | None = None,
 ) -> Forecast:
     """Simulate the population forward under draws of the energy.
 
@@ -93,11 +102,15 @@ def forecast(
         substeps: of the stochastic equation, per sampling interval.
         draws: how many draws of the energy.
         seed: of the draws and of the noise.
+        fixed: terms of the energy set to another value: `{"beta": 0}`; 0 removes any term.
+        scale: terms of the energy scaled by a factor: `{"potential": 0.5}`.
+        push: a drift from outside, added to the energy's own at the beginning of each step.
 
     Raises:
         InputError: the start is no snapshot or no cloud of these features, the horizon is not
-            positive, or the energy does not confine the particles.
+            positive, a term cannot be changed so, or the energy does not confine the particles.
     """
+    result = intervene(result, fixed, scale)
     horizon = float(np.mean(result.snapshots.durations)) if horizon is None else float(horizon)
     if not 0 < horizon < np.inf:
         raise InputError(f"The horizon is {horizon:g}; give a positive duration.")
@@ -123,6 +136,7 @@ def forecast(
         scheme=scheme,
         substeps=substeps,
         seed=seed,
+        push=push,
     )
     settings = {
         "start_time": begin,
@@ -132,6 +146,9 @@ def forecast(
         "substeps": substeps,
         "seed": seed,
         "data": result.provenance.get("data_hash"),
+        "fixed": dict(fixed or {}),
+        "scale": dict(scale or {}),
+        "push": push is not None,
     }
     return Forecast(times, clouds, weight, result.snapshots.features, settings)
 
@@ -156,6 +173,7 @@ def simulate_draws(
     noisy: bool = True,
     lost: Literal["refuse", "leave"] = "refuse",
     certain: int = 0,
+    push: Push | None = None,
 ) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, "draw time n d"]]:
     """Clouds at the start and at the end of every sampling interval until `end`, user's units.
 
@@ -167,12 +185,10 @@ def simulate_draws(
         InputError: particles escape: the energy does not confine them.
     """
     scheme = scheme or result.scheme
-    observed = result.snapshots.times
+    observed, units = result.snapshots.times, result.standardisation
     times = _stops(observed, begin, end)
     usual = float(np.mean(result.snapshots.durations))
-    states = [
-        np.broadcast_to(result.standardisation.points(cloud), (len(coefficients), *cloud.shape))
-    ]
+    states = [np.broadcast_to(units.points(cloud), (len(coefficients), *cloud.shape))]
     key = jax.random.key(seed)
     if result.posterior.walk is not None:
         halfway = 0.5 * (times[:-1] + times[1:])
@@ -183,22 +199,43 @@ def simulate_draws(
     with double():
         for index, (t, after) in enumerate(zip(times[:-1], times[1:], strict=True)):
             steps = 1 if mode == "map" else max(1, round(substeps * (after - t) / usual))
-            state = advance(
-                result.energy,
-                jnp.asarray(along[:, index]),
-                jnp.asarray(states[-1]),
-                jnp.asarray(weight),
-                jnp.asarray((after - t) / result.standardisation.duration),
-                jnp.asarray(steps),
-                jax.random.fold_in(key, index),
-                "explicit" if mode == "sde" else scheme,
-                noisy=noisy,
-            )
-            escaped = ~np.all(np.abs(np.asarray(state)) < _ESCAPE, axis=(1, 2))
+            # a push from outside is a Python function: then every step is a call of its own
+            calls = 1 if push is None else steps
+            span = (after - t) / calls
+            state, own = states[-1], jax.random.fold_in(key, index)
+            for call in range(calls):
+                moved = advance(
+                    result.energy,
+                    jnp.asarray(along[:, index]),
+                    jnp.asarray(state),
+                    jnp.asarray(weight),
+                    jnp.asarray(span / units.duration),
+                    jnp.asarray(steps // calls),
+                    own if push is None else jax.random.fold_in(own, call),
+                    "explicit" if mode == "sde" else scheme,
+                    noisy=noisy,
+                )
+                shift = 0.0 if push is None else _pushed(push, state, t + call * span, span, units)
+                state = np.asarray(moved) + shift
+            escaped = ~np.all(np.abs(state) < _ESCAPE, axis=(1, 2))
             if escaped.any() and lost == "refuse":
                 raise _escape(escaped, after)
-            states.append(np.where(escaped[:, None, None], np.inf, np.asarray(state)))
-    return times, np.stack([result.standardisation.restore(s) for s in states], axis=1)
+            states.append(np.where(escaped[:, None, None], np.inf, state))
+    return times, np.stack([units.restore(s) for s in states], axis=1)
+
+
+def _pushed(
+    push: Push, state: np.ndarray, time: float, span: float, units: Standardisation
+) -> np.ndarray:
+    """How far a push moves each particle of each draw in a step, in standard units."""
+    points = units.restore(state.reshape(-1, state.shape[2]))
+    velocity = np.asarray(push(points, time), dtype=np.float64)
+    if velocity.shape != points.shape or not np.all(np.isfinite(velocity)):
+        raise InputError(
+            f"The push gave an array of shape {velocity.shape} for points of shape "
+            f"{points.shape}; it must return finite velocities, one a point."
+        )
+    return velocity.reshape(state.shape) * (span / units.length)
 
 
 def _start(

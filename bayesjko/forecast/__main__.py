@@ -13,6 +13,7 @@ import tyro
 
 from bayesjko.command import run_command, write_atomically
 from bayesjko.forecast import Mode, forecast
+from bayesjko.forecast.interventions import read_assignments
 from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.points import read_points
 from bayesjko.result import Result, load_result
@@ -43,6 +44,11 @@ class ForecastCommand:
     """Of the stochastic equation, per sampling interval."""
     draws: int = 100
     """How many draws of the energy."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """What if: a term set to another value, such as beta=0 (in the data's units); 0 removes the
+    potential or the interaction."""
+    scale: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """What if: a term scaled by a factor, such as potential=0.5."""
     seed: int = 0
     """Of the draws and the noise."""
 
@@ -60,6 +66,8 @@ def _run(command: ForecastCommand) -> None:
             substeps=command.substeps,
             draws=command.draws,
             seed=command.seed,
+            fixed=read_assignments(command.set, "--set"),
+            scale=read_assignments(command.scale, "--scale"),
         )
         found.to_dataset().to_netcdf(temporary, engine="h5netcdf")
     draws, times, particles, _ = found.trajectories.shape
