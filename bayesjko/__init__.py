@@ -1,11 +1,13 @@
 """Bayesian inference of the energy that drives a population, learned from snapshots."""
 
+from bayesjko.annotate import annotate
 from bayesjko.barrier import Barrier, barrier
 from bayesjko.conditions import SharedEnergy, share_energy
 from bayesjko.demos import demo
 from bayesjko.energy import energy_at
 from bayesjko.evaluate import evaluate
 from bayesjko.evaluate.holdout import extrapolate, leave_out
+from bayesjko.fates import Fates, fate_probabilities
 from bayesjko.fit import fit
 from bayesjko.forecast import Forecast, forecast
 from bayesjko.models.data import Snapshots
@@ -18,6 +20,7 @@ from bayesjko.simulate import simulate
 
 __all__ = [
     "Barrier",
+    "Fates",
     "FitSettings",
     "Forecast",
     "InputError",
@@ -26,11 +29,13 @@ __all__ = [
     "SharedEnergy",
     "SnapshotError",
     "Snapshots",
+    "annotate",
     "barrier",
     "demo",
     "energy_at",
     "evaluate",
     "extrapolate",
+    "fate_probabilities",
     "fit",
     "forecast",
     "leave_out",
