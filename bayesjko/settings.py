@@ -52,10 +52,12 @@ class FitSettings:
     shrinkage: float | None = None
     """Weak and flow: share of the identity in the tests' covariance that weighs them; the square of
     tests per particle, and at least 0.02, if not given."""
-    copies: int = 8
-    """Flow: noise copies of each simulated path, an even number."""
-    steps: int = 8
-    """Flow: steps of each simulated path."""
+    copies: int | None = None
+    """Weak and flow: noise copies of each simulated path, an even number; enough to add little to
+    the variance, if not given."""
+    steps: int | None = None
+    """Weak and flow: steps of each simulated path; as many as doubling them asks for, if not
+    given."""
     coupling: Literal["exact", "entropic"] = "exact"
     """Residual: solver of the optimal transport between snapshots; paired snapshots need none."""
     density: Literal["mixture", "kernel"] = "mixture"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import jax
@@ -17,16 +18,15 @@ from jaxtyping import Float
 
 from bayesjko.inference.conditioning import Conditioned
 from bayesjko.inference.conjugate import conditioned_problem
+from bayesjko.inference.equations import Equations, Linearised
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual import TimeVariation, period_of_interval
-from bayesjko.models.bases import Basis
+from bayesjko.inference.resolution import Resolution, refined
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
-from bayesjko.models.likelihoods.flow import Contraction, Paths, moments_of_paths, simulate_paths
 from bayesjko.models.likelihoods.moments import (
     GoodnessOfFit,
-    Sides,
     build_tests,
     equation_covariance,
     goodness_of_fit,
@@ -35,13 +35,13 @@ from bayesjko.models.likelihoods.moments import (
     without_leverage,
 )
 from bayesjko.models.likelihoods.residual import Statistics
-from bayesjko.models.likelihoods.weak import generator, generator_design, pull
 from bayesjko.models.precision import double
 
 __all__ = ["MomentOptions", "moment_problem"]
 
 _CLOSE = 0.05  # posterior sds, rms over coefficients: a round that moves them less is the last
 _HALVINGS = 6
+_REFINEMENTS = 3  # of the paths, each at what the one before has found
 _LEAST_SHRINKAGE = 0.02
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _PROBES = 200  # particles of each snapshot at which forces are compared
@@ -58,31 +58,22 @@ class MomentOptions:
         shrinkage: share of the identity in the weight's covariance. What the noise of an estimated
             weight does to the estimate is of the order (tests per particle)², which is the share
             if None, but at least `_LEAST_SHRINKAGE`.
-        steps: of a path from snapshot to snapshot.
-        copies: noise copies of each path, an even number.
+        steps: of a path from snapshot to snapshot; as many as doubling them asks for if None.
+        copies: noise copies of each path, an even number; as many as they must be to add little
+            noise if None.
         rounds: of the solve at most.
     """
 
     form: Literal["weak", "flow"] = "weak"
     bumps: int | None = None
     shrinkage: float | None = None
-    steps: int = 4
-    copies: int = 2
+    steps: int | None = None
+    copies: int | None = None
     rounds: int = 8
     fewest_bumps: int = 50
 
 
-@dataclass(frozen=True, eq=False)
-class _Linearised:
-    """The equations near one θ: g(θ′) ≈ observed − jacobian θ′."""
-
-    observed: Float[np.ndarray, " E"]
-    jacobian: Float[np.ndarray, "E P"]
-    sides: list[Sides]
-    contractions: list[Contraction] | None = None
-
-
-_Linearise = Callable[[Float[np.ndarray, "period K"]], _Linearised]
+_Linearise = Callable[[Float[np.ndarray, "period K"]], Linearised]
 
 
 def moment_problem(
@@ -112,31 +103,62 @@ def moment_problem(
         shrinkage = min(max(crowding**2, _LEAST_SHRINKAGE), 1.0)
     weight = weight_of(values, snapshots.weights, shrinkage)
     period_of = period_of_interval(len(snapshots.times) - 1, time_variation)
-    weak, corrected, flow = _forms(
-        energy, snapshots, tests, values, period_of, moments, options.seed
-    )
+    equations = Equations(energy, snapshots, tests, values, period_of, options.seed)
 
     periods = max(period_of) + 1
-    found = weak(np.zeros((periods, energy.size)))
-    problem = _problem(energy, found, weight, period_of)
-    first = conditioned_problem(problem, options)
-    better = corrected if moments.form == "weak" else flow
-    problem, converged = _solve(energy, better, weight, period_of, first, options, moments.rounds)
-    shift = np.inf
-    if converged:
-        shift = _shift(energy, snapshots, first, conditioned_problem(problem, options))
+    start = equations.weak(np.zeros((periods, energy.size)))
+    problem = _problem(energy, start, weight, period_of)
+    first = current = conditioned_problem(problem, options)
+    resolution = _resolution(equations, first.mean, weight, moments, None)
+    for _ in range(_REFINEMENTS):
+        better = partial(
+            equations.corrected if moments.form == "weak" else equations.flow,
+            resolution=resolution,
+        )
+        problem, converged = _solve(
+            energy, better, weight, period_of, current, options, moments.rounds
+        )
+        current = conditioned_problem(problem, options)
+        before = resolution
+        resolution = _resolution(equations, current.mean, weight, moments, before)
+        if resolution.as_fine_as(before):
+            break
+    shift = _shift(energy, snapshots, first, current) if converged else np.inf
     problem = replace(
         problem,
         discretisation=shift,
         linearised_at=lambda theta: _problem(energy, better(theta), weight, period_of),
+        notes=(resolution.describe(),) if moments.form == "flow" else (),
     )
     if not converged:
         note = (
             f"The {moments.form} equations did not settle in {moments.rounds} rounds: the sampling "
             "interval is too long for this energy or the data too few; do not trust the intervals."
         )
-        problem = replace(problem, fit_test=None, notes=(note,))
+        problem = replace(problem, fit_test=None, notes=(note, *problem.notes))
     return problem
+
+
+def _resolution(
+    equations: Equations,
+    theta: np.ndarray,
+    weight: np.ndarray,
+    moments: MomentOptions,
+    before: Resolution | None,
+) -> Resolution:
+    """What paths must be made of at θ."""
+    intervals = len(equations.period_of)
+    tests = len(weight) // intervals
+    blocks = weight.reshape(intervals, tests, intervals, tests)
+    return refined(
+        partial(equations.ends, theta),
+        equations.paths,
+        equations.snapshots.weights[:-1],
+        [blocks[k, :, k] for k in range(intervals)],
+        before,
+        steps=moments.steps,
+        copies=moments.copies,
+    )
 
 
 def _solve(
@@ -156,7 +178,7 @@ def _solve(
         solution = conditioned_problem(problem, options)
         ridge = np.tile(solution.ridge, len(at))
 
-        def objective(found: _Linearised, theta: np.ndarray, ridge: np.ndarray = ridge) -> float:
+        def objective(found: Linearised, theta: np.ndarray, ridge: np.ndarray = ridge) -> float:
             gap = found.observed - found.jacobian @ theta.ravel()
             value = gap @ weight @ gap + theta.ravel() ** 2 @ ridge
             return float(value) if np.isfinite(value) else np.inf
@@ -202,7 +224,7 @@ def _shift(
 
 
 def _problem(
-    energy: LinearEnergy, found: _Linearised, weight: np.ndarray, period_of: Sequence[int]
+    energy: LinearEnergy, found: Linearised, weight: np.ndarray, period_of: Sequence[int]
 ) -> LinearProblem:
     weighted = weight @ found.jacobian
     bias = _shared_noise(found, weight, period_of, energy.size)
@@ -237,7 +259,7 @@ def _problem(
 
 
 def _shared_noise(
-    found: _Linearised, weight: np.ndarray, period_of: Sequence[int], size: int
+    found: Linearised, weight: np.ndarray, period_of: Sequence[int], size: int
 ) -> np.ndarray:
     """E[XᵀΣ_W⁻¹g] at the truth: slope and equations are of the same particles.
 
@@ -261,111 +283,3 @@ def _shared_noise(
             pushed += (side.target - side.weight @ side.target) @ blocks[k - 1, :, k]
         total[period_of[k]] += found.contractions[k](side.weight[:, None] ** 2 * pushed)
     return total.ravel()
-
-
-def _forms(
-    energy: LinearEnergy,
-    snapshots: Snapshots,
-    tests: Basis,
-    values: Sequence[np.ndarray],
-    period_of: Sequence[int],
-    moments: MomentOptions,
-    seed: int,
-) -> tuple[_Linearise, _Linearise, _Linearise]:
-    """The plain weak equations, the corrected ones, and those of the flow."""
-    clouds, weights, tau = snapshots.particles, snapshots.weights, snapshots.durations
-    means = [w @ v for w, v in zip(weights, values, strict=True)]
-    low = np.min([cloud.min(axis=0) for cloud in clouds], axis=0)
-    high = np.max([cloud.max(axis=0) for cloud in clouds], axis=0)
-    size, intervals, periods = tests.size, len(tau), max(period_of) + 1
-    designs: list[np.ndarray] = []
-
-    def assemble(blocks: Sequence[np.ndarray]) -> np.ndarray:
-        jacobian = np.zeros((intervals, size, periods, energy.size))
-        for k, block in enumerate(blocks):
-            jacobian[k, :, period_of[k]] = block
-        return jacobian.reshape(intervals * size, periods * energy.size)
-
-    def paths(k: int) -> Paths:
-        return Paths.over(
-            len(clouds[k]), low, high, copies=moments.copies, steps=moments.steps, seed=seed + k
-        )
-
-    def trapezoid() -> list[np.ndarray]:
-        if not designs:
-            designs.extend(
-                generator_design(energy, tests, snapshots, k) for k in range(len(clouds))
-            )
-        return [0.5 * tau[k] * (designs[k] + designs[k + 1]) for k in range(intervals)]
-
-    def weak_sides(theta: np.ndarray, missed: Sequence[np.ndarray] | None) -> list[Sides]:
-        sides = []
-        for index, (cloud, weight, value) in enumerate(zip(clouds, weights, values, strict=True)):
-            rates = {
-                p: generator(energy, tests, theta[p], cloud, weight)
-                + pull(energy, tests, theta[p], cloud, weight)
-                for p in {period_of[k] for k in (index - 1, index) if 0 <= k < intervals}
-            }
-            target = source = None
-            if index > 0:
-                target = value - 0.5 * tau[index - 1] * rates[period_of[index - 1]]
-            if index < intervals:
-                source = value + 0.5 * tau[index] * rates[period_of[index]]
-                if missed is not None:
-                    source = source + missed[index]
-            sides.append(Sides(weight, target, source))
-        return sides
-
-    def weak(theta: np.ndarray) -> _Linearised:
-        observed = np.concatenate([means[k + 1] - means[k] for k in range(intervals)])
-        return _Linearised(observed, assemble(trapezoid()), weak_sides(theta, None))
-
-    def corrected(theta: np.ndarray) -> _Linearised:
-        theta = _diffusing(energy, theta)
-        missed = []
-        for k in range(intervals):
-            own = theta[period_of[k]]
-            end = simulate_paths(energy, own, clouds[k], weights[k], tau[k], paths(k))
-            copies, n, d = end.shape
-            flat, shares = end.reshape(-1, d), np.tile(weights[k], copies) / copies
-            rate = generator(energy, tests, own, flat, shares).reshape(copies, n, -1).mean(axis=0)
-            value = values_of(tests, flat).reshape(copies, n, -1).mean(axis=0)
-            before = generator(energy, tests, own, clouds[k], weights[k])
-            missed.append(value - values[k] - 0.5 * tau[k] * (before + rate))
-        observed = np.concatenate(
-            [means[k + 1] - means[k] - weights[k] @ missed[k] for k in range(intervals)]
-        )
-        return _Linearised(observed, assemble(trapezoid()), weak_sides(theta, missed))
-
-    def flow(theta: np.ndarray) -> _Linearised:
-        theta = _diffusing(energy, theta)
-        blocks, ends, contractions = [], [], []
-        for k in range(intervals):
-            own = theta[period_of[k]]
-            end, slope, contraction = moments_of_paths(
-                energy, tests, own, clouds[k], weights[k], float(tau[k]), paths(k)
-            )
-            blocks.append(slope)
-            ends.append(end)
-            contractions.append(contraction)
-        jacobian = assemble(blocks)
-        gap = np.concatenate([means[k + 1] - weights[k] @ ends[k] for k in range(intervals)])
-        sides = []
-        for index, weight in enumerate(weights):
-            source = None
-            if index < intervals:
-                own = theta[period_of[index]]
-                source = ends[index] + tau[index] * pull(energy, tests, own, clouds[index], weight)
-            sides.append(Sides(weight, values[index] if index else None, source))
-        return _Linearised(gap + jacobian @ theta.ravel(), jacobian, sides, contractions)
-
-    return weak, corrected, flow
-
-
-def _diffusing(energy: LinearEnergy, theta: np.ndarray) -> np.ndarray:
-    """θ with β not negative, which no path can have."""
-    if not energy.internal:
-        return theta
-    lifted = theta.copy()
-    lifted[:, -1] = np.maximum(lifted[:, -1], 1e-6)
-    return lifted

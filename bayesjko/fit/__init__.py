@@ -179,9 +179,10 @@ def inference_options(settings: FitSettings) -> InferenceOptions:
 def _check(settings: FitSettings) -> None:
     if settings.shrinkage is not None and not 0.0 <= settings.shrinkage <= 1.0:
         raise InputError(f"The shrinkage is {settings.shrinkage:g}; give a number from 0 to 1.")
-    if settings.copies < 2 or settings.copies % 2 or settings.steps < 1:
+    copies, steps = settings.copies, settings.steps
+    if (copies is not None and (copies < 2 or copies % 2)) or (steps is not None and steps < 1):
         raise InputError(
-            f"Cannot simulate {settings.copies} copies of each path in {settings.steps} steps; "
+            f"Cannot simulate paths with copies={copies} and steps={steps}; "
             "copies must be an even number of at least 2, and steps at least 1."
         )
     if settings.tests is not None and settings.tests < 0:

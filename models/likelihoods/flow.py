@@ -67,6 +67,12 @@ class Paths(eqx.Module):
         room = _ROOM * (high - low)
         return cls(np.concatenate([half, -half]), low - room, high + room)
 
+    def coarser(self) -> Paths:
+        """The same Brownian paths in steps of twice the length; of an even number of steps."""
+        copies, steps, n, d = self.noise.shape
+        pairs = np.asarray(self.noise).reshape(copies, steps // 2, 2, n, d)
+        return Paths(pairs.sum(axis=2) / np.sqrt(2.0), self.low, self.high)
+
 
 def simulate_paths(
     energy: LinearEnergy,

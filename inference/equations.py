@@ -1,0 +1,179 @@
+"""The moment equations of a linear energy: trapezoidal in time, corrected, or simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from bayesjko.inference.resolution import Resolution
+from bayesjko.models.bases import Basis
+from bayesjko.models.data import Snapshots
+from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.likelihoods.flow import Contraction, Paths, moments_of_paths, simulate_paths
+from bayesjko.models.likelihoods.moments import Sides, values_of
+from bayesjko.models.likelihoods.weak import generator, generator_design, pull
+
+__all__ = ["Equations", "Linearised"]
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """The equations near one θ: g(θ′) ≈ observed − jacobian θ′."""
+
+    observed: Float[np.ndarray, " E"]
+    jacobian: Float[np.ndarray, "E P"]
+    sides: list[Sides]
+    contractions: list[Contraction] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Equations:
+    """g(θ) in each of its forms.
+
+    Attributes:
+        energy: whose coefficients θ are.
+        snapshots: in standard units.
+        tests: ψ.
+        values: of the tests at every particle of each snapshot.
+        period_of: period of each interval.
+        seed: of the paths' noise.
+    """
+
+    energy: LinearEnergy
+    snapshots: Snapshots
+    tests: Basis
+    values: Sequence[Float[np.ndarray, "_ M"]]
+    period_of: Sequence[int]
+    seed: int
+
+    def weak(self, theta: Float[np.ndarray, "period K"]) -> Linearised:
+        """Plain: trapezoidal on each interval."""
+        return Linearised(self._moved(), self._trapezoid, self._weak_sides(theta, None))
+
+    def corrected(
+        self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution
+    ) -> Linearised:
+        """Trapezoidal, less what the trapezoid misses of the paths at θ."""
+        theta = self._diffusing(theta)
+        energy, tests, tau = self.energy, self.tests, self.snapshots.durations
+        missed = []
+        for k, period in enumerate(self.period_of):
+            cloud, weight, own = (
+                self.snapshots.particles[k],
+                self.snapshots.weights[k],
+                theta[period],
+            )
+            paths = self.paths(k, resolution.copies, resolution.steps[k])
+            end = simulate_paths(energy, own, cloud, weight, float(tau[k]), paths)
+            copies, n, d = end.shape
+            flat, shares = end.reshape(-1, d), np.tile(weight, copies) / copies
+            rate = generator(energy, tests, own, flat, shares).reshape(copies, n, -1).mean(axis=0)
+            value = values_of(tests, flat).reshape(copies, n, -1).mean(axis=0)
+            before = generator(energy, tests, own, cloud, weight)
+            missed.append(value - self.values[k] - 0.5 * tau[k] * (before + rate))
+        lost = [w @ m for w, m in zip(self.snapshots.weights[:-1], missed, strict=True)]
+        observed = self._moved() - np.concatenate(lost)
+        return Linearised(observed, self._trapezoid, self._weak_sides(theta, missed))
+
+    def flow(self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution) -> Linearised:
+        """Moments of the paths themselves."""
+        theta = self._diffusing(theta)
+        energy, tests, tau = self.energy, self.tests, self.snapshots.durations
+        clouds, weights = self.snapshots.particles, self.snapshots.weights
+        blocks, ends, contractions = [], [], []
+        for k, period in enumerate(self.period_of):
+            paths = self.paths(k, resolution.copies, resolution.steps[k])
+            end, slope, contraction = moments_of_paths(
+                energy, tests, theta[period], clouds[k], weights[k], float(tau[k]), paths
+            )
+            blocks.append(slope)
+            ends.append(end)
+            contractions.append(contraction)
+        jacobian = self._assembled(blocks)
+        means = self._means
+        gap = np.concatenate([means[k + 1] - weights[k] @ end for k, end in enumerate(ends)])
+        sides = []
+        for index, weight in enumerate(weights):
+            source = None
+            if index < len(ends):
+                own = theta[self.period_of[index]]
+                source = ends[index] + tau[index] * pull(energy, tests, own, clouds[index], weight)
+            sides.append(Sides(weight, self.values[index] if index else None, source))
+        return Linearised(gap + jacobian @ theta.ravel(), jacobian, sides, contractions)
+
+    def ends(
+        self, theta: Float[np.ndarray, "period K"], interval: int, paths: Paths
+    ) -> Float[np.ndarray, "copies n M"]:
+        """Tests where the paths from every particle of an interval's start end."""
+        own = self._diffusing(theta)[self.period_of[interval]]
+        cloud, weight = self.snapshots.particles[interval], self.snapshots.weights[interval]
+        duration = float(self.snapshots.durations[interval])
+        end = simulate_paths(self.energy, own, cloud, weight, duration, paths)
+        return values_of(self.tests, end.reshape(-1, cloud.shape[1])).reshape(*end.shape[:2], -1)
+
+    def paths(self, interval: int, copies: int, steps: int) -> Paths:
+        """Paths over an interval."""
+        clouds = self.snapshots.particles
+        low = np.min([cloud.min(axis=0) for cloud in clouds], axis=0)
+        high = np.max([cloud.max(axis=0) for cloud in clouds], axis=0)
+        count, seed = len(clouds[interval]), self.seed + interval
+        return Paths.over(count, low, high, copies=copies, steps=steps, seed=seed)
+
+    @cached_property
+    def _means(self) -> list[np.ndarray]:
+        return [w @ v for w, v in zip(self.snapshots.weights, self.values, strict=True)]
+
+    def _moved(self) -> np.ndarray:
+        return np.diff(self._means, axis=0).ravel()
+
+    @cached_property
+    def _trapezoid(self) -> Float[np.ndarray, "E P"]:
+        designs = [
+            generator_design(self.energy, self.tests, self.snapshots, k)
+            for k in range(len(self.snapshots.times))
+        ]
+        tau = self.snapshots.durations
+        return self._assembled(
+            [0.5 * tau[k] * (designs[k] + designs[k + 1]) for k in range(len(tau))]
+        )
+
+    def _assembled(self, blocks: Sequence[np.ndarray]) -> np.ndarray:
+        size, intervals = self.tests.size, len(self.period_of)
+        jacobian = np.zeros((intervals, size, max(self.period_of) + 1, self.energy.size))
+        for k, block in enumerate(blocks):
+            jacobian[k, :, self.period_of[k]] = block
+        return jacobian.reshape(intervals * size, -1)
+
+    def _weak_sides(self, theta: np.ndarray, missed: Sequence[np.ndarray] | None) -> list[Sides]:
+        energy, tests, tau = self.energy, self.tests, self.snapshots.durations
+        period_of, intervals = self.period_of, len(self.period_of)
+        sides = []
+        for index, (cloud, weight, value) in enumerate(
+            zip(self.snapshots.particles, self.snapshots.weights, self.values, strict=True)
+        ):
+            rates = {
+                p: generator(energy, tests, theta[p], cloud, weight)
+                + pull(energy, tests, theta[p], cloud, weight)
+                for p in {period_of[k] for k in (index - 1, index) if 0 <= k < intervals}
+            }
+            target = source = None
+            if index > 0:
+                target = value - 0.5 * tau[index - 1] * rates[period_of[index - 1]]
+            if index < intervals:
+                source = value + 0.5 * tau[index] * rates[period_of[index]]
+                if missed is not None:
+                    source = source + missed[index]
+            sides.append(Sides(weight, target, source))
+        return sides
+
+    def _diffusing(self, theta: np.ndarray) -> np.ndarray:
+        """θ with β not negative, which no path can have."""
+        if not self.energy.internal:
+            return theta
+        lifted = theta.copy()
+        lifted[:, -1] = np.maximum(lifted[:, -1], 1e-6)
+        return lifted

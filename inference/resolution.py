@@ -1,0 +1,126 @@
+"""How finely paths are simulated: steps by doubling them, noise copies by what they add."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from bayesjko.models.likelihoods.flow import Paths
+
+__all__ = ["Resolution", "refined"]
+
+_FEWEST_STEPS, _MOST_STEPS = 2, 64
+_FEWEST_COPIES, _MOST_COPIES = 4, 16
+_STEP_ERROR = 0.1  # of the equations of an interval, in their own standard deviations, together
+_NOISE_SHARE = 0.02  # of the variance of the equations
+
+Ends = Callable[[int, Paths], Float[np.ndarray, "copies n M"]]
+"""Interval and paths ↦ tests at the ends of the paths of every particle."""
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What paths are made of.
+
+    Attributes:
+        steps: from snapshot to snapshot, one number an interval.
+        copies: noise copies from every particle, an even number.
+        step_error: how far half the step moves the equations of an interval at most, in their own
+            standard deviations.
+        noise_share: what the copies' noise adds to the variance of the equations; NaN where there
+            are too few to tell.
+    """
+
+    steps: tuple[int, ...]
+    copies: int
+    step_error: float = 0.0
+    noise_share: float = 0.0
+
+    def as_fine_as(self, other: Resolution) -> bool:
+        """Whether nothing but the errors has changed."""
+        return (self.steps, self.copies) == (other.steps, other.copies)
+
+    def describe(self) -> str:
+        """A sentence for the summary."""
+        fewest, most = min(self.steps), max(self.steps)
+        steps = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+        text = (
+            f"Paths: {steps} steps from snapshot to snapshot (twice as many move the moments by "
+            f"{self.step_error:.2g} standard deviations), {self.copies} noise copies"
+        )
+        if math.isfinite(self.noise_share):
+            text += f" (adding {self.noise_share:.1%} to the variance)"
+        text += "."
+        if self.step_error > _STEP_ERROR:
+            text += " The steps are too long: this energy is too steep for the sampling interval."
+        return text
+
+
+def refined(
+    ends: Ends,
+    paths: Callable[[int, int, int], Paths],
+    weights: Sequence[Float[np.ndarray, " n"]],
+    inverses: Sequence[Float[np.ndarray, "M M"]],
+    before: Resolution | None,
+    *,
+    steps: int | None,
+    copies: int | None,
+) -> Resolution:
+    """As many steps and copies as are needed, and no fewer than before.
+
+    Args:
+        ends: what the paths' ends are worth to the equations, under the energy of interest.
+        paths: interval, copies and steps ↦ paths.
+        weights: of the particles that each interval starts from.
+        inverses: of the covariance of each interval's equations.
+        before: where to start from, if not from the coarsest.
+        steps: taken as told, if told.
+        copies: likewise.
+    """
+    number, error, share = copies or (before.copies if before else _FEWEST_COPIES), 0.0, 0.0
+    while True:
+        share = float(
+            np.mean(
+                [
+                    _noise(ends(k, paths(k, number, _FEWEST_STEPS)), weight, inverse)
+                    for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True))
+                ]
+            )
+        )
+        if copies is not None or share <= _NOISE_SHARE or number >= _MOST_COPIES:
+            break
+        number *= 2
+    found = []
+    for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True)):
+        least = steps or (before.steps[k] if before else _FEWEST_STEPS)
+        here, wrong = least, np.inf
+        while True:
+            fine = paths(k, _FEWEST_COPIES, 2 * here)
+            gap = np.einsum("n,cnm->m", weight, ends(k, fine) - ends(k, fine.coarser()))
+            gap /= _FEWEST_COPIES
+            wrong = float(np.sqrt(gap @ inverse @ gap))
+            if steps is not None or wrong <= _STEP_ERROR or here >= _MOST_STEPS:
+                break
+            here *= 2
+        found.append(here)
+        error = max(error, wrong)
+    return Resolution(tuple(found), number, error, share)
+
+
+def _noise(
+    ends: Float[np.ndarray, "copies n M"],
+    weight: Float[np.ndarray, " n"],
+    inverse: Float[np.ndarray, "M M"],
+) -> float:
+    """Mean over equations of the variance that a finite number of copies leaves, in their own."""
+    pairs = 0.5 * (ends[: len(ends) // 2] + ends[len(ends) // 2 :])
+    off = pairs - pairs.mean(axis=0)
+    count = len(pairs)
+    if count < 2:
+        return math.nan
+    square = np.einsum("qnm,mj,qnj,n->", off, inverse, off, weight**2, optimize=True)
+    return float(square / (count * (count - 1) * ends.shape[-1]))
