@@ -2,6 +2,7 @@
 
 from bayesjko.annotate import annotate
 from bayesjko.barrier import Barrier, barrier
+from bayesjko.compare import Comparison, compare
 from bayesjko.conditions import SharedEnergy, share_energy
 from bayesjko.demos import demo
 from bayesjko.energy import energy_at
@@ -20,6 +21,7 @@ from bayesjko.simulate import simulate
 
 __all__ = [
     "Barrier",
+    "Comparison",
     "Fates",
     "FitSettings",
     "Forecast",
@@ -31,6 +33,7 @@ __all__ = [
     "Snapshots",
     "annotate",
     "barrier",
+    "compare",
     "demo",
     "energy_at",
     "evaluate",

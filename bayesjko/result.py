@@ -20,6 +20,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from bayesjko.command import write_atomically
+from bayesjko.diagnostics import Diagnostics
 from bayesjko.inference.identifiability import Identifiability
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.random_walk import middles, wander
@@ -53,6 +54,7 @@ class Result:
         provenance: versions, data hash and wall time.
         scores: held-out scores, if some were asked for.
         identifiability: what the data could tell, if the fit looked.
+        diagnostics: whether draws of a sampler or an approximation can be trusted.
     """
 
     energy: LinearEnergy
@@ -63,6 +65,7 @@ class Result:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
     identifiability: Identifiability | None = None
+    diagnostics: Diagnostics | None = None
 
     @property
     def scheme(self) -> Scheme:
@@ -216,15 +219,25 @@ class Result:
 
     def to_datatree(self) -> xr.DataTree:
         """The groups of the result file, named as ArviZ names them."""
-        return xr.DataTree.from_dict(
-            {
-                "/": xr.Dataset(attrs={"title": "bayesjko result", "format": FORMAT}),
-                "posterior": self._posterior_group(),
-                "sample_stats": self._sample_stats_group(),
-                "observed_data": self._observed_group(),
-                "constant_data": self._constant_group(),
-            }
-        )
+        groups = {
+            "/": xr.Dataset(attrs={"title": "bayesjko result", "format": FORMAT}),
+            "posterior": self._posterior_group(),
+            "sample_stats": self._sample_stats_group(),
+            "observed_data": self._observed_group(),
+            "constant_data": self._constant_group(),
+        }
+        pointwise = self.posterior.log_likelihood
+        if pointwise is not None:
+            groups["log_likelihood"] = xr.Dataset(
+                {"interval": (("chain", "draw", "interval_start"), pointwise)},
+                {
+                    "chain": np.arange(pointwise.shape[0]),
+                    "draw": np.arange(pointwise.shape[1]),
+                    "interval_start": self.snapshots.times[:-1],
+                },
+                {"tempering": self.posterior.tempering},
+            )
+        return xr.DataTree.from_dict(groups)
 
     def _blocks(self, feature, points, snapshot):  # type: ignore[no-untyped-def]
         """A feature of the field at points, a block of points at a time."""
@@ -334,6 +347,8 @@ class Result:
         variables |= {name: v for name, v in optional.items() if v[1] is not None}
         if self.identifiability is not None:
             variables["identifiability"] = ((), json.dumps(asdict(self.identifiability)))
+        if self.diagnostics is not None:
+            variables["diagnostics"] = ((), json.dumps(asdict(self.diagnostics)))
         if posterior.goodness_of_fit is not None:
             variables["goodness_of_fit"] = (
                 "goodness",
@@ -409,6 +424,16 @@ def _from_datatree(tree: xr.DataTree) -> Result:
             else None
         ),
         notes=tuple(posterior_notes),
+        log_likelihood=(
+            tree.children["log_likelihood"].to_dataset()["interval"].values
+            if "log_likelihood" in tree.children
+            else None
+        ),
+        tempering=(
+            float(tree.children["log_likelihood"].attrs["tempering"])
+            if "log_likelihood" in tree.children
+            else 1.0
+        ),
         complete=bool(draws.attrs.get("complete", True)),
         sample_stats={str(name): values.values for name, values in stats.data_vars.items()},
         walk=_optional(constant, "walk"),
@@ -424,6 +449,11 @@ def _from_datatree(tree: xr.DataTree) -> Result:
         identifiability=(
             Identifiability.from_json(json.loads(str(constant["identifiability"].item())))
             if "identifiability" in constant
+            else None
+        ),
+        diagnostics=(
+            Diagnostics.from_json(json.loads(str(constant["diagnostics"].item())))
+            if "diagnostics" in constant
             else None
         ),
     )

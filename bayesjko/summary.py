@@ -37,6 +37,8 @@ def summarise(result: Result) -> str:
         )
     elif posterior.method != "conjugate":
         lines.append(_method_line(result))
+    if result.diagnostics is not None:
+        lines.append(result.diagnostics.verdict)
     lines += [*_beta_lines(result), *_fit_lines(result), *identifiability_lines(result)]
     lines += [*posterior.notes, *_truth_lines(result)]
     if result.scores:

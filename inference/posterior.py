@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
 
@@ -34,6 +34,8 @@ class Posterior:
         goodness_of_fit: the test of the model itself, where the likelihood has one.
         notes: sentences for the summary.
         sample_stats: one array a statistic, as ArviZ names them.
+        log_likelihood: of each interval between snapshots, where it is one of intervals.
+        tempering: what it was multiplied by, so as to be as sure as the posterior is.
         complete: whether all draws that were asked for are there.
         walk: variance that θ gains in a mean sampling interval, of an energy that wanders.
     """
@@ -49,7 +51,9 @@ class Posterior:
     information: Float[np.ndarray, "period K K"] | None = None
     goodness_of_fit: GoodnessOfFit | None = None
     notes: tuple[str, ...] = ()
-    sample_stats: Mapping[str, Float[np.ndarray, "chain draw"]] = field(default_factory=dict)
+    sample_stats: Mapping[str, Shaped[np.ndarray, "chain draw"]] = field(default_factory=dict)
+    log_likelihood: Float[np.ndarray, "chain draw interval"] | None = None
+    tempering: float = 1.0
     complete: bool = True
     walk: Float[np.ndarray, " K"] | None = None
 

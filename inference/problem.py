@@ -67,6 +67,8 @@ class LinearProblem:
         diffusive: whether β, where there is one, is known not to be negative: the process cannot
             be simulated otherwise. JKOnet*'s closed form does not know.
         notes: sentences for the summary.
+        intervals: the period and the statistics of each interval between snapshots, where they add
+            up to the blocks.
         reweighted: what the same particles say at other weights, where that is known; of a kind
             that other processes can be given.
         walk: of an energy that wanders, whose coordinates θ here are the independent ones.
@@ -82,6 +84,7 @@ class LinearProblem:
     discretisation: float = 0.0
     diffusive: bool = False
     notes: tuple[str, ...] = ()
+    intervals: tuple[tuple[int, Statistics], ...] = ()
     reweighted: Reweighted | None = None
     walk: Walk | None = None
     linearised_at: Callable[[Float[np.ndarray, "period K"]], LinearProblem] | None = None

@@ -61,7 +61,8 @@ def residual_problem(
         couplings = _with_scores(couplings, scores, scheme)
     period_of = period_of_interval(len(couplings), time_variation)
     counts = tuple(coupling.effective_count for coupling in couplings)
-    blocks = _by_period(energy, couplings, scheme, period_of)
+    intervals = _by_interval(energy, couplings, scheme, period_of)
+    blocks = _by_period(intervals)
     return LinearProblem(
         energy,
         blocks,
@@ -72,6 +73,7 @@ def residual_problem(
             if solver == "paired"
             else residual_meat(energy, snapshots, counts, period_of, scores)
         ),
+        intervals=intervals,
         reweighted=ReweightedResidual(
             energy, snapshots, scheme, tuple(period_of), solver, counts, scores, seed
         ),
@@ -120,7 +122,7 @@ class ReweightedResidual:
                 )
             ]
             couplings = _with_scores(couplings, scores, self.scheme)
-        return _by_period(self.energy, couplings, self.scheme, self.period_of)
+        return _by_period(_by_interval(self.energy, couplings, self.scheme, self.period_of))
 
 
 def period_of_interval(intervals: int, time_variation: TimeVariation) -> list[int]:
@@ -128,12 +130,18 @@ def period_of_interval(intervals: int, time_variation: TimeVariation) -> list[in
     return [0] * intervals if time_variation == "static" else list(range(intervals))
 
 
-def _by_period(
+def _by_interval(
     energy: LinearEnergy, couplings: Sequence[Couplings], scheme: Scheme, period_of: Sequence[int]
-) -> tuple[Statistics, ...]:
+) -> tuple[tuple[int, Statistics], ...]:
+    return tuple(
+        (period, statistics(energy, coupling, scheme))
+        for period, coupling in zip(period_of, couplings, strict=True)
+    )
+
+
+def _by_period(intervals: Sequence[tuple[int, Statistics]]) -> tuple[Statistics, ...]:
     sums: dict[int, Statistics] = {}
-    for period, coupling in zip(period_of, couplings, strict=True):
-        one = statistics(energy, coupling, scheme)
+    for period, one in intervals:
         sums[period] = sums[period] + one if period in sums else one
     return tuple(sums[period] for period in sorted(sums))
 

@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bayesjko.checkpoint import Checkpoint
+from bayesjko.diagnostics import diagnose
 from bayesjko.evaluate import evaluate
 from bayesjko.inference.bootstrap import bootstrap
 from bayesjko.inference.calibration import sandwich
@@ -21,6 +22,7 @@ from bayesjko.inference.identifiability import identifiability
 from bayesjko.inference.methods import infer_by_method
 from bayesjko.inference.moments import MomentOptions, moment_problem
 from bayesjko.inference.options import InferenceOptions
+from bayesjko.inference.pointwise import with_intervals
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.random_walk import unmixed, wandering
 from bayesjko.inference.residual import residual_problem
@@ -114,7 +116,7 @@ def fit(
             )
         else:
             posterior = infer_by_method(problem, options, run)
-        posterior = unmixed(posterior, problem)
+        posterior = unmixed(with_intervals(posterior, problem, options), problem)
     provenance = {
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
@@ -135,6 +137,7 @@ def fit(
         provenance,
         identifiability=identifiability(energy, standard, posterior, seed=settings.seed),
     )
+    result = replace(result, diagnostics=diagnose(result))
     if test is None:
         return result
     return replace(result, scores=evaluate(result, test, seed=settings.seed, jobs=jobs))

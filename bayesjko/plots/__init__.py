@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
+from bayesjko.plots.chains import draw_chain_energy, draw_ranks, draw_traces
 from bayesjko.plots.clouds import draw_clouds
 from bayesjko.plots.forces import draw_forces
 from bayesjko.plots.identifiability import draw_identifiability
@@ -29,6 +30,9 @@ PICTURES: Mapping[str, Callable[[Result, Snapshots | None], Figure | None]] = {
     "trajectories": draw_trajectories,
     "scores": draw_scores,
     "identifiability": draw_identifiability,
+    "traces": draw_traces,
+    "ranks": draw_ranks,
+    "chain_energy": draw_chain_energy,
 }
 """Every picture by the name of its file; one that does not apply to a result is None."""
 
