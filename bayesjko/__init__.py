@@ -5,6 +5,7 @@ from bayesjko.barrier import Barrier, barrier
 from bayesjko.compare import Comparison, compare
 from bayesjko.conditions import SharedEnergy, share_energy
 from bayesjko.demos import demo
+from bayesjko.design import Design, expected_information
 from bayesjko.energy import energy_at
 from bayesjko.evaluate import evaluate
 from bayesjko.evaluate.holdout import extrapolate, leave_out
@@ -22,6 +23,7 @@ from bayesjko.simulate import simulate
 __all__ = [
     "Barrier",
     "Comparison",
+    "Design",
     "Fates",
     "FitSettings",
     "Forecast",
@@ -37,6 +39,7 @@ __all__ = [
     "demo",
     "energy_at",
     "evaluate",
+    "expected_information",
     "extrapolate",
     "fate_probabilities",
     "fit",
