@@ -15,6 +15,7 @@ from bayesjko.forecast import Forecast, forecast
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError, SnapshotError
 from bayesjko.readers import read_snapshots, write_snapshots
+from bayesjko.report import report, write_report
 from bayesjko.result import Result, load_result
 from bayesjko.selection import Selection, select
 from bayesjko.settings import FitSettings
@@ -47,8 +48,10 @@ __all__ = [
     "leave_out",
     "load_result",
     "read_snapshots",
+    "report",
     "select",
     "share_energy",
     "simulate",
+    "write_report",
     "write_snapshots",
 ]
