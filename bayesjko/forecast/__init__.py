@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from bayesjko.command import write_atomically
 from bayesjko.forecast.interventions import intervene
+from bayesjko.forecast.stepping import choose_substeps
 from bayesjko.models.data import Standardisation
 from bayesjko.models.dynamics import advance
 from bayesjko.models.errors import InputError
@@ -31,6 +32,7 @@ Push = Callable[[np.ndarray, float], np.ndarray]
 Mode = Literal["map", "sde"]
 """`map`: one step of the fit's scheme an interval; `sde`: Euler–Maruyama with substeps."""
 
+_TRIED = 500  # particles on which steps are tried out
 _ESCAPE = 1e6  # standard units beyond which a particle counts as lost
 
 
@@ -81,7 +83,7 @@ def forecast(
     horizon: float | None = None,
     mode: Mode | None = None,
     scheme: Scheme | None = None,
-    substeps: int = 20,
+    substeps: int | Literal["auto"] = "auto",
     draws: int = 100,
     seed: int = 0,
     fixed: Mapping[str, float] | None = None,
@@ -99,7 +101,8 @@ def forecast(
         mode: `map`, the one-step map of the fit's scheme for every sampling interval, or `sde`;
             by default the map for a fit by couplings, whose force is per interval.
         scheme: of the map; the fit's own if None.
-        substeps: of the stochastic equation, per sampling interval.
+        substeps: of the stochastic equation, per sampling interval; `auto` doubles them until
+            halving the step moves no more than 1% of the distance (see `settings` of the forecast).
         draws: how many draws of the energy.
         seed: of the draws and of the noise.
         fixed: terms of the energy set to another value: `{"beta": 0}`; 0 removes any term.
@@ -114,7 +117,7 @@ def forecast(
     horizon = float(np.mean(result.snapshots.durations)) if horizon is None else float(horizon)
     if not 0 < horizon < np.inf:
         raise InputError(f"The horizon is {horizon:g}; give a positive duration.")
-    if draws < 1 or substeps < 1:
+    if draws < 1 or (substeps != "auto" and substeps < 1):
         raise InputError(
             f"Cannot simulate {draws} draws with {substeps} substeps; give at least 1."
         )
@@ -125,6 +128,26 @@ def forecast(
     available = result.posterior.draws
     chosen = np.sort(rng.permutation(len(available))[:draws])
     mode = mode or default_mode(result)
+    step_error = None
+    if substeps == "auto":
+        substeps, step_error = 1, None
+        if mode == "sde":
+            substeps, step_error = choose_substeps(
+                lambda steps: simulate_draws(
+                    result,
+                    result.posterior.mean[None],
+                    cloud[:_TRIED],
+                    weight[:_TRIED] / weight[:_TRIED].sum(),
+                    begin,
+                    begin + horizon,
+                    mode="sde",
+                    substeps=steps,
+                    noisy=False,
+                    lost="leave",
+                    certain=1,
+                    push=push,
+                )[1][0]
+            )
     times, clouds = simulate_draws(
         result,
         available[chosen],
@@ -144,6 +167,7 @@ def forecast(
         "mode": mode,
         "scheme": scheme or result.scheme,
         "substeps": substeps,
+        "step_error": step_error,
         "seed": seed,
         "data": result.provenance.get("data_hash"),
         "fixed": dict(fixed or {}),

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -40,8 +40,8 @@ class ForecastCommand:
     """One-step maps or the stochastic equation; by default what the fit's likelihood stands for."""
     scheme: Scheme | None = None
     """Of the one-step map; the fit's own by default."""
-    substeps: int = 20
-    """Of the stochastic equation, per sampling interval."""
+    substeps: int | Literal["auto"] = "auto"
+    """Of the stochastic equation, per sampling interval; auto takes as many as change nothing."""
     draws: int = 100
     """How many draws of the energy."""
     set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -75,6 +75,12 @@ def _run(command: ForecastCommand) -> None:
         f"{draws} draws of {particles} particles at {times} times, "
         f"{found.times[0]:g} to {found.times[-1]:g}, are in {command.out}."
     )
+    error = found.settings["step_error"]
+    if error is not None and not error <= 0.05:
+        print(
+            f"Even {found.settings['substeps']} substeps an interval leave an error of "
+            f"{error:.0%} of the distance moved; take more, or a smoother energy."
+        )
 
 
 def _read_start(start: str | None, result: Result) -> float | np.ndarray | None:

@@ -214,3 +214,17 @@ def test_a_command_that_fails_says_so_in_a_sentence_and_writes_nothing(
     assert written.err.count("\n") == 1
     assert written.out == ""
     assert [file.name for file in tmp_path.iterdir()] == ["result.nc"]
+
+
+def test_substeps_are_as_many_as_needed_and_reported():
+    """A stiffer well needs more, and then they are exact to what they say."""
+    soft, stiff = (forecast(make(k * STIFFNESS), mode="sde", draws=1) for k in (0.1, 4.0))
+    assert soft.settings["substeps"] == 10 < stiff.settings["substeps"]
+    for found in (soft, stiff):
+        assert 0 < found.settings["step_error"] <= 0.01
+    exact = shrunk(
+        RESULT.snapshots.particles[-1], np.exp(-4.0 * STIFFNESS[:, 1])
+    )  # over one mean interval
+    nearest = min(np.abs(stiff.trajectories[0, 1] - each).max() for each in exact)
+    assert nearest < 0.03 * np.abs(exact - CENTRE).max() + 0.05
+    assert forecast(RESULT).settings["step_error"] is None
