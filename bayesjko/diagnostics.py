@@ -27,6 +27,7 @@ _PROBES = 40  # particles at which the force is looked at
 _CLOUD = 40  # particles of each end of the forecast whose W1 is looked at
 _MOST = 500  # draws of each chain that it is made for
 _R_HAT, _BAD_R_HAT = 1.01, 1.05
+_CHANCE = 4.0  # over the draws of a chain: what the worst of 80 R-hats of independent draws adds
 _ENOUGH = 100  # effective draws a chain
 _BFMI = 0.3
 _PARETO = 0.7
@@ -39,7 +40,7 @@ class Diagnostics:
     Attributes:
         r_hat: the largest, over the force at probes, β and W1.
         worst: which quantity that is.
-        apart: probes whose force has an R-hat above 1.01.
+        apart: probes whose force has an R-hat above 1.01 and what chance adds to few draws.
         probes: how many there are.
         ess_bulk: the least effective sample size of means.
         ess_tail: the least of 5% and 95% quantiles.
@@ -97,7 +98,8 @@ def diagnose(result: Result) -> Diagnostics | None:
         chains=draws["force"].shape[0],
         r_hat=largest[worst],
         worst=worst,
-        apart=int(np.sum(each > _R_HAT)),
+        tolerated=_CHANCE / draws["force"].shape[1],
+        apart=int(np.sum(each > _R_HAT + _CHANCE / draws["force"].shape[1])),
         probes=int(each.size),
         ess_bulk=bulk,
         ess_tail=tail,
@@ -181,11 +183,11 @@ def _approximation(result: Result) -> Diagnostics:
     )
 
 
-def _judged(method: str, *, chains: int, **found: Any) -> Diagnostics:
+def _judged(method: str, *, chains: int, tolerated: float, **found: Any) -> Diagnostics:
     """With the verdict that its figures call for, worst first."""
     wrong, advice = [], []
     least = min(found["ess_bulk"], found["ess_tail"])
-    if not found["r_hat"] <= _R_HAT:
+    if not found["r_hat"] <= _R_HAT + tolerated:
         where = (
             f"on {found['apart']} of {found['probes']} probes"
             if found["worst"] == "force"
@@ -207,11 +209,10 @@ def _judged(method: str, *, chains: int, **found: Any) -> Diagnostics:
         if other is not None:
             advice.append(f"use --method {other}")
         said = "; ".join(wrong)
-        doubt = "do not trust" if _grave(found, least) else "trust with care"
+        grave = _grave(found, least, tolerated)
+        doubt = "do not trust" if grave else "trust with care"
         verdict = f"Sampling: {doubt}: {said}; {' or '.join(dict.fromkeys(advice))}."
-        return Diagnostics(
-            pareto_k=None, trusted=not _grave(found, least), verdict=verdict, **found
-        )
+        return Diagnostics(pareto_k=None, trusted=not grave, verdict=verdict, **found)
     stray = "" if found["divergences"] is None else ", no divergences"
     verdict = (
         f"Sampling: R-hat at most {found['r_hat']:.4g} and at least {least:.0f} effective draws of "
@@ -221,9 +222,9 @@ def _judged(method: str, *, chains: int, **found: Any) -> Diagnostics:
     return Diagnostics(pareto_k=None, trusted=True, verdict=verdict, **found)
 
 
-def _grave(found: Mapping[str, Any], least: float) -> bool:
+def _grave(found: Mapping[str, Any], least: float, tolerated: float) -> bool:
     return bool(
-        not found["r_hat"] <= _BAD_R_HAT
+        not found["r_hat"] <= _BAD_R_HAT + tolerated
         or not least >= 0.25 * _ENOUGH
         or (found["divergences"] or 0) > 0.01 * found["draws"]
     )

@@ -17,7 +17,8 @@ class FitSettings:
 
     potential: str = "rbf:100"
     """Basis of the potential V: poly:DEGREE, rbf:CENTRES[:WIDTH], fourier:FEATURES[:WIDTH], joined
-    by '+', or none. Widths are in units of the data's spread."""
+    by '+', or none. Widths are in units of the data's spread. Or a network, mlp:UNITS,UNITS with as
+    many hidden layers as numbers: trained on the couplings, its last layer then inferred."""
     interaction: str = "none"
     """Basis of the interaction W, likewise."""
     internal: bool = True
@@ -64,9 +65,13 @@ class FitSettings:
     """Residual: estimator of the density's gradient, for the internal energy."""
     holdout: float = 0.0
     """Fraction of every snapshot's particles held out and scored at the end."""
-    method: Method | Literal["bootstrap"] = "conjugate"
-    """How the posterior is found: conjugate (a closed form), nuts (NumPyro), blackjax-nuts, mclmc
-    (BlackJAX), vi (variational) or bootstrap (conjugate with the covariance bootstrap)."""
+    method: Method | Literal["bootstrap", "laplace", "ensemble"] = "conjugate"
+    """How the posterior is found: conjugate (a closed form; of a network, its last layer's: also
+    laplace), nuts (NumPyro), blackjax-nuts, mclmc (BlackJAX), vi (variational), bootstrap (the
+    closed form with the covariance bootstrap) or ensemble (several networks, a closed form
+    each)."""
+    members: int = 5
+    """Ensemble: how many networks."""
     prior: PriorName = "normal"
     """Of the coefficients: normal, hierarchical (an unknown scale a term), ard (one a coefficient)
     or horseshoe (a few matter); all but normal need a method that samples, or vi."""

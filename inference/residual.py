@@ -19,7 +19,13 @@ from bayesjko.models.data import Couplings, Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.residual import SCHEMES, Scheme, Statistics, statistics
 
-__all__ = ["ReweightedResidual", "TimeVariation", "period_of_interval", "residual_problem"]
+__all__ = [
+    "ReweightedResidual",
+    "TimeVariation",
+    "period_of_interval",
+    "residual_problem",
+    "scored_couplings",
+]
 
 TimeVariation = Literal["static", "piecewise", "random-walk"]
 
@@ -51,14 +57,16 @@ def residual_problem(
         seed: of mini-batches and density estimates.
         progress: show a progress bar on long work.
     """
-    couplings = couple(snapshots, solver=solver, jobs=jobs, seed=seed, progress=progress)
-    scores = None
-    if energy.internal:
-        scores = tuple(
-            fit_score(cloud, weight, density, seed)
-            for cloud, weight in zip(snapshots.particles, snapshots.weights, strict=True)
-        )
-        couplings = _with_scores(couplings, scores, scheme)
+    couplings, scores = scored_couplings(
+        snapshots,
+        energy.internal,
+        scheme,
+        solver=solver,
+        density=density,
+        jobs=jobs,
+        seed=seed,
+        progress=progress,
+    )
     period_of = period_of_interval(len(couplings), time_variation)
     counts = tuple(coupling.effective_count for coupling in couplings)
     intervals = _by_interval(energy, couplings, scheme, period_of)
@@ -78,6 +86,31 @@ def residual_problem(
             energy, snapshots, scheme, tuple(period_of), solver, counts, scores, seed
         ),
     )
+
+
+def scored_couplings(
+    snapshots: Snapshots,
+    internal: bool,
+    scheme: Scheme,
+    *,
+    solver: Solver = "exact",
+    density: DensityMethod = "mixture",
+    jobs: int = 1,
+    seed: int = 0,
+    progress: bool = False,
+) -> tuple[tuple[Couplings, ...], tuple[Score, ...] | None]:
+    """Couplings of all intervals and, for an internal term, each snapshot's density.
+
+    The couplings then have the density's gradient where the scheme takes the force.
+    """
+    couplings = couple(snapshots, solver=solver, jobs=jobs, seed=seed, progress=progress)
+    if not internal:
+        return tuple(couplings), None
+    scores = tuple(
+        fit_score(cloud, weight, density, seed)
+        for cloud, weight in zip(snapshots.particles, snapshots.weights, strict=True)
+    )
+    return _with_scores(couplings, scores, scheme), scores
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -23,6 +23,7 @@ from bayesjko.inference.methods import infer_by_method
 from bayesjko.inference.moments import MomentOptions, moment_problem
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.pointwise import with_intervals
+from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.random_walk import unmixed, wandering
 from bayesjko.inference.residual import residual_problem
@@ -31,12 +32,22 @@ from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
 from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.residual import Scheme
+from bayesjko.networks import (
+    joined_energy,
+    joined_posterior,
+    network_energies,
+    network_widths,
+)
 from bayesjko.readers import read_snapshots
 from bayesjko.result import Result
 from bayesjko.settings import FitSettings
 
 __all__ = ["checked_settings", "fit", "inference_options", "linear_problem"]
 
+_TRAINED = (
+    "The network's hidden layers are trained on these snapshots and then taken for known: the "
+    "intervals are those of its last layer, and a little too narrow (--method ensemble is safer)."
+)
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
 _RECORDED = (
@@ -85,17 +96,10 @@ def fit(
     jobs = jobs or os.cpu_count() or 1
     standardisation = Standardisation.of(snapshots)
     standard = standardisation.apply(snapshots)
-    energy = build_linear_energy(
-        standard,
-        potential=settings.potential,
-        interaction=settings.interaction,
-        internal=settings.internal,
-        seed=settings.seed,
-    )
+    energies = _energies(standard, settings, jobs, progress)
     options = inference_options(settings)
     # matrices of a few hundred rows: BLAS threads would spend their time waiting for one another
     with threadpool_limits(limits=1, user_api="blas"):
-        problem, likelihood = linear_problem(energy, standard, settings, jobs, progress)
         run = Run(progress=progress)
         if checkpoint is not None:
             record = {
@@ -104,19 +108,18 @@ def fit(
                 "versions": {name: _version(name) for name in _RECORDED},
             }
             run = Run(checkpoint.load(record), checkpoint.append, progress)
-        if settings.covariance == "bootstrap":
-            posterior = bootstrap(
-                problem,
-                options,
-                bootstraps=settings.bootstraps,
-                jobs=jobs,
-                done=run.done,
-                keep=run.keep,
-                progress=progress,
-            )
-        else:
-            posterior = infer_by_method(problem, options, run)
-        posterior = unmixed(with_intervals(posterior, problem, options), problem)
+        posteriors = []
+        for energy in energies:
+            problem, likelihood = linear_problem(energy, standard, settings, jobs, progress)
+            posteriors.append(_posterior(problem, settings, options, jobs, run))
+            settings = replace(settings, likelihood=cast(Any, likelihood))  # for all members
+    energy, posterior = energies[0], posteriors[0]
+    if settings.method == "ensemble":
+        energy = joined_energy(energies)
+        assert energies[0].potential is not None
+        posterior = joined_posterior(posteriors, energies[0].potential.size)
+    if network_widths(settings.potential) is not None:
+        posterior = replace(posterior, notes=(*posterior.notes, _TRAINED))
     provenance = {
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
@@ -143,6 +146,50 @@ def fit(
     return replace(result, scores=evaluate(result, test, seed=settings.seed, jobs=jobs))
 
 
+def _energies(
+    snapshots: Snapshots, settings: FitSettings, jobs: int, progress: bool
+) -> list[LinearEnergy]:
+    """The energy whose coefficients are sought; of an ensemble, each member's."""
+    widths = network_widths(settings.potential)
+    if widths is None:
+        return [
+            build_linear_energy(
+                snapshots,
+                potential=settings.potential,
+                interaction=settings.interaction,
+                internal=settings.internal,
+                seed=settings.seed,
+            )
+        ]
+    return network_energies(
+        snapshots,
+        widths,
+        _scheme(settings, snapshots),
+        settings,
+        members=settings.members if settings.method == "ensemble" else 1,
+        jobs=jobs,
+        progress=progress,
+    )
+
+
+def _posterior(
+    problem: LinearProblem, settings: FitSettings, options: InferenceOptions, jobs: int, run: Run
+) -> Posterior:
+    if settings.covariance == "bootstrap":
+        posterior = bootstrap(
+            problem,
+            options,
+            bootstraps=settings.bootstraps,
+            jobs=jobs,
+            done=run.done,
+            keep=run.keep,
+            progress=run.progress,
+        )
+    else:
+        posterior = infer_by_method(problem, options, run)
+    return unmixed(with_intervals(posterior, problem, options), problem)
+
+
 def checked_settings(settings: FitSettings | None, changes: Mapping[str, Any]) -> FitSettings:
     """The settings (the defaults if None) with some of them changed.
 
@@ -158,16 +205,22 @@ def checked_settings(settings: FitSettings | None, changes: Mapping[str, Any]) -
     settings = replace(settings or FitSettings(), **changes)
     if settings.method == "bootstrap":
         settings = replace(settings, method="conjugate", covariance="bootstrap")
+    if settings.method == "laplace":  # exact for energies linear in what is inferred: all of ours
+        settings = replace(settings, method="conjugate")
     _check(settings)
     return settings
 
 
 def inference_options(settings: FitSettings) -> InferenceOptions:
     """What of the settings is the inference's."""
-    assert settings.method != "bootstrap"  # checked settings call it a covariance
+    method, draws = settings.method, settings.draws
+    if method == "ensemble":
+        method, draws = "conjugate", -(-draws // settings.members)
+    assert method != "bootstrap"  # checked settings call it a covariance
+    assert method != "laplace"  # and this the closed form
     return InferenceOptions(
-        method=settings.method,
-        draws=settings.draws,
+        method=method,
+        draws=draws,
         seed=settings.seed,
         covariance=settings.covariance,
         prior_scale=settings.prior_scale,
@@ -197,12 +250,25 @@ def _check(settings: FitSettings) -> None:
             f"The bootstrap makes couplings again, and the {settings.likelihood} likelihood has "
             "none; take the residual likelihood, or the sandwich covariance, which holds for all."
         )
+    if settings.method == "ensemble" and (
+        network_widths(settings.potential) is None or settings.members < 1
+    ):
+        raise InputError(
+            f"An ensemble is of networks, at least one, and here of {settings.members} potentials "
+            f"{settings.potential}; take --potential mlp:64,64."
+        )
+    if settings.method == "ensemble" and settings.time_variation == "random-walk":
+        raise InputError(
+            "The members of an ensemble would wander each at a rate of its own; take another "
+            "method, or a static or piecewise energy."
+        )
     if settings.covariance == "bootstrap" and settings.method != "conjugate":
         raise InputError(
             f"The bootstrap solves every sample in closed form; it cannot be had by "
             f"{settings.method} (leave out the method, or take another covariance)."
         )
-    if settings.method == "conjugate" and (settings.prior, settings.beta_prior) not in (
+    closed = settings.method in ("conjugate", "ensemble")
+    if closed and (settings.prior, settings.beta_prior) not in (
         ("normal", "auto"),
         ("normal", "normal"),
     ):

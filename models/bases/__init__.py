@@ -14,6 +14,7 @@ from jaxtyping import Float
 from bayesjko.models.bases import fourier, polynomial, rbf
 from bayesjko.models.bases.basis import Basis, CloudAverage, Even, Scaled, Stacked
 from bayesjko.models.bases.fourier import Fourier
+from bayesjko.models.bases.neural import Neural, widths_of
 from bayesjko.models.bases.polynomial import Polynomial
 from bayesjko.models.bases.rbf import RBF
 from bayesjko.models.errors import InputError
@@ -26,10 +27,12 @@ __all__ = [
     "CloudAverage",
     "Even",
     "Fourier",
+    "Neural",
     "Polynomial",
     "Scaled",
     "Stacked",
     "build_basis",
+    "widths_of",
 ]
 
 Builder = Callable[..., Basis]

@@ -110,7 +110,7 @@ class Field(eqx.Module):
 def build_linear_energy(
     snapshots: Snapshots,
     *,
-    potential: str = "rbf:100",
+    potential: str | Basis = "rbf:100",
     interaction: str = "none",
     internal: bool = False,
     seed: int = 0,
@@ -119,7 +119,7 @@ def build_linear_energy(
 
     Args:
         snapshots: in standard units.
-        potential: a basis as `build_basis` reads it, or `none`.
+        potential: a basis, or one as `build_basis` reads it, or `none`.
         interaction: likewise, for W(x − x′).
         internal: whether β is to be learned.
         seed: of centres, frequencies and subsamples.
@@ -133,7 +133,9 @@ def build_linear_energy(
     terms: dict[str, Basis | None] = {"potential": None, "interaction": None}
     with double():
         if potential != "none":
-            basis = build_basis(potential, np.concatenate(clouds), seed=seed)
+            basis = potential
+            if isinstance(basis, str):
+                basis = build_basis(basis, np.concatenate(clouds), seed=seed)
             terms["potential"] = Scaled(basis, _unit_gradient([basis] * len(clouds), clouds))
         if interaction != "none":
             pairs = np.concatenate([_differences(cloud, rng) for cloud in clouds])

@@ -1,0 +1,155 @@
+"""Potentials of networks: trained on the snapshots, then an energy linear in the last layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bayesjko.inference.posterior import Posterior
+from bayesjko.inference.residual import scored_couplings
+from bayesjko.inference.training import train_features
+from bayesjko.models.bases import BasisError, Scaled, Stacked, widths_of
+from bayesjko.models.data import Snapshots
+from bayesjko.models.energies import LinearEnergy, build_linear_energy
+from bayesjko.models.likelihoods.residual import Scheme
+from bayesjko.settings import FitSettings
+
+__all__ = ["joined_energy", "joined_posterior", "network_energies", "network_widths"]
+
+_MOST = 4000  # particles of each snapshot that networks are trained on
+
+
+def network_widths(potential: str) -> tuple[int, ...] | None:
+    """Hidden units of the network that a user named; None if the potential is no network.
+
+    Raises:
+        BasisError: it is one that cannot be read.
+    """
+    try:
+        return widths_of(potential)
+    except ValueError as error:
+        raise BasisError(
+            f"Cannot use {potential!r} as a network ({error}); write mlp:UNITS,UNITS, one number a "
+            "hidden layer, as in mlp:64,64."
+        ) from error
+
+
+def network_energies(
+    snapshots: Snapshots,
+    widths: tuple[int, ...],
+    scheme: Scheme,
+    settings: FitSettings,
+    *,
+    members: int = 1,
+    jobs: int = 1,
+    progress: bool = False,
+) -> list[LinearEnergy]:
+    """Energies of so many networks, each from other weights, batches and pairs held out.
+
+    Args:
+        snapshots: in standard units.
+        widths: units of each hidden layer.
+        scheme: where the residual's force is taken.
+        settings: of the fit.
+        members: how many networks.
+        jobs: threads that solve transport problems at a time.
+        progress: show progress bars.
+    """
+    others = None
+    if settings.internal or settings.interaction != "none":
+        others = build_linear_energy(
+            snapshots,
+            potential="none",
+            interaction=settings.interaction,
+            internal=settings.internal,
+            seed=settings.seed,
+        )
+    couplings, _ = scored_couplings(
+        _thinned(snapshots, settings.seed),
+        settings.internal,
+        scheme,
+        solver="paired" if snapshots.paired else settings.coupling,
+        density=settings.density,
+        jobs=jobs,
+        seed=settings.seed,
+        progress=progress,
+    )
+    energies = []
+    for member in range(members):
+        features = train_features(
+            couplings,
+            widths,
+            others,
+            scheme,
+            seed=int(np.random.SeedSequence([settings.seed, member]).generate_state(1)[0]),
+            progress=progress,
+        )
+        energies.append(
+            build_linear_energy(
+                snapshots,
+                potential=features,
+                interaction=settings.interaction,
+                internal=settings.internal,
+                seed=settings.seed,
+            )
+        )
+    return energies
+
+
+def joined_energy(members: list[LinearEnergy]) -> LinearEnergy:
+    """One energy with the features of all members, whose other terms are the same."""
+    features = [member.potential for member in members]
+    bases, scales = [], []
+    for each in features:
+        assert isinstance(each, Scaled)
+        bases.append(each.basis)
+        scales.append(np.asarray(each.scale))
+    stacked = Scaled(Stacked(tuple(bases)), np.concatenate(scales))
+    return LinearEnergy(stacked, members[0].interaction, members[0].internal)
+
+
+def joined_posterior(members: list[Posterior], features: int) -> Posterior:
+    """The equal mixture of the members' posteriors, each with coefficients for its features only.
+
+    Args:
+        members: of energies with as many features of the potential each.
+        features: that number.
+    """
+    count = len(members)
+    drawn: list[np.ndarray] = []
+    means: list[np.ndarray] = []
+    for index, member in enumerate(members):
+        for values, into in ((member.coefficients, drawn), (member.mean, means)):
+            own, rest = values[..., :features], values[..., features:]
+            wide = np.zeros((*values.shape[:-1], count * features))
+            wide[..., index * features : (index + 1) * features] = own
+            into.append(np.concatenate([wide, rest], axis=-1))
+    noise = [member.noise for member in members if member.noise is not None]
+    return replace(
+        members[0],
+        coefficients=np.concatenate(drawn, axis=1),
+        mean=np.mean(means, axis=0),
+        covariance=None,
+        noise=np.concatenate(noise, axis=1) if noise else None,
+        log_evidence=None,
+        method="ensemble",
+        prior_precision=None,
+        information=None,
+        goodness_of_fit=None,
+        sample_stats={},
+        log_likelihood=None,
+        tempering=1.0,
+    )
+
+
+def _thinned(snapshots: Snapshots, seed: int) -> Snapshots:
+    """A few particles of each snapshot; the same ones where they are paired."""
+    if max(snapshots.counts) <= _MOST:
+        return snapshots
+    rows = [np.random.default_rng(seed).permutation(count)[:_MOST] for count in snapshots.counts]
+    return replace(
+        snapshots,
+        particles=tuple(x[r] for x, r in zip(snapshots.particles, rows, strict=True)),
+        weights=tuple(w[r] for w, r in zip(snapshots.weights, rows, strict=True)),
+    )
