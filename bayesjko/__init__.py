@@ -8,6 +8,7 @@ from bayesjko.demos import demo
 from bayesjko.design import Design, expected_information
 from bayesjko.energy import energy_at
 from bayesjko.evaluate import evaluate
+from bayesjko.evaluate.bands import predictive_bands
 from bayesjko.evaluate.holdout import extrapolate, leave_out
 from bayesjko.fates import Fates, fate_probabilities
 from bayesjko.fit import fit
@@ -47,6 +48,7 @@ __all__ = [
     "forecast",
     "leave_out",
     "load_result",
+    "predictive_bands",
     "read_snapshots",
     "report",
     "select",

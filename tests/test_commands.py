@@ -73,7 +73,10 @@ def test_evaluate_gives_the_scores_that_the_fit_gave(folder, capsys):
     fitted = load_result(folder / "result.nc").scores
     assert scores.keys() == fitted.keys()
     for ours, theirs in zip(scores["intervals"], fitted["intervals"], strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-9)
+        # only the fit's own snapshots know the truth
+        blind = {name: value for name, value in theirs.items() if "l2_uvp" not in name}
+        assert ours == pytest.approx(blind, rel=1e-9)
+        assert len(theirs) > len(blind)
         assert {"time", "w1", "w1_low", "w1_high", "w2", "persistence_w1", "floor_w1"} <= set(ours)
         assert 0.0 < ours["w1_low"] <= ours["w1_high"]
         assert 0.0 < ours["w1"] <= ours["w2"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ import tyro
 
 from bayesjko.command import run_command
 from bayesjko.evaluate import evaluate, score_table
+from bayesjko.evaluate.bands import bands_table, predictive_bands
 from bayesjko.evaluate.holdout import extrapolate, holdout_table, leave_out
 from bayesjko.forecast import Mode
 from bayesjko.models.errors import InputError
@@ -20,6 +21,8 @@ from bayesjko.readers import read_snapshots
 from bayesjko.result import load_result
 
 __all__ = ["main"]
+
+_BAND_DRAWS = 60  # at the least: ends of a band are quantiles of draws
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class EvaluateCommand:
     DATA, and score what that predicts of these."""
     extrapolate: int | None = None
     """Likewise leave out so many of the last snapshots, and forecast them from those before."""
+    bands: bool = False
+    """Instead of scores, 90% bands for quantiles and W1, and whether they hold what was seen."""
+    picture: Path | None = None
+    """With --bands: a picture (PNG) of them to write."""
     time: str | None = None
     """Name of the time column."""
     features: str | None = None
@@ -56,6 +63,10 @@ class EvaluateCommand:
 def _run(command: EvaluateCommand) -> None:
     if command.leave_out is not None and command.extrapolate is not None:
         raise InputError("Give either --leave-out or --extrapolate, and not both.")
+    if command.bands and (command.leave_out is not None or command.extrapolate is not None):
+        raise InputError("Bands are of snapshots one step ahead; leave --leave-out and such out.")
+    if command.picture is not None and not command.bands:
+        raise InputError("The option --picture is of --bands; give both.")
     result = load_result(command.result)
     read_with = result.settings.get("reading", {})
     data = read_snapshots(
@@ -70,7 +81,7 @@ def _run(command: EvaluateCommand) -> None:
         "substeps": command.substeps,
         "seed": command.seed,
     }
-    table = score_table
+    table: Callable[[dict[str, Any]], str] = score_table
     if command.leave_out is not None or command.extrapolate is not None:
         table = holdout_table
         options["progress"] = not command.json
@@ -78,9 +89,22 @@ def _run(command: EvaluateCommand) -> None:
         scores = leave_out(result, data, _times(command.leave_out), **options)
     elif command.extrapolate is not None:
         scores = extrapolate(result, data, command.extrapolate, **options)
+    elif command.bands:
+        options["draws"] = max(command.draws, _BAND_DRAWS)
+        scores, table = predictive_bands(result, data, **options), bands_table
+        if command.picture is not None:
+            _draw(scores, command.picture)
     else:
         scores = evaluate(result, data, **options)
     print(json.dumps(scores) if command.json else table(scores))
+
+
+def _draw(bands: dict[str, Any], path: Path) -> None:
+    from bayesjko.plots.bands import draw_bands
+    from bayesjko.plots.style import save, styled
+
+    with styled():
+        save(draw_bands(bands), path)
 
 
 def _times(text: str) -> list[float]:
