@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from bayesjko.inference.conditioning import Conditioned
+from bayesjko.inference.conditioning import Conditioned, condition
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.equations import Equations, Linearised
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import LinearProblem
-from bayesjko.inference.residual import TimeVariation, period_of_interval
+from bayesjko.inference.residual import TimeVariation, period_of_interval, residual_problem
 from bayesjko.inference.resolution import Resolution, refined
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
@@ -41,6 +41,8 @@ __all__ = ["MomentOptions", "moment_problem"]
 
 _CLOSE = 0.05  # posterior sds, rms over coefficients: a round that moves them less is the last
 _HALVINGS = 6
+_TRUSTING = 2  # rounds that keep the prior they start with
+_FREEDOM = 4.0  # factor by which a later round may change it
 _REFINEMENTS = 3  # of the paths, each at what the one before has found
 _LEAST_SHRINKAGE = 0.02
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
@@ -108,22 +110,16 @@ def moment_problem(
     periods = max(period_of) + 1
     start = equations.weak(np.zeros((periods, energy.size)))
     problem = _problem(energy, start, weight, period_of)
-    first = current = conditioned_problem(problem, options)
-    resolution = _resolution(equations, first.mean, weight, moments, None)
-    for _ in range(_REFINEMENTS):
-        better = partial(
-            equations.corrected if moments.form == "weak" else equations.flow,
-            resolution=resolution,
-        )
-        problem, converged = _solve(
-            energy, better, weight, period_of, current, options, moments.rounds
-        )
-        current = conditioned_problem(problem, options)
-        before = resolution
-        resolution = _resolution(equations, current.mean, weight, moments, before)
-        if resolution.as_fine_as(before):
-            break
+    first = conditioned_problem(problem, options)
+    problem, resolution, converged = _settled(equations, weight, first, options, moments)
+    if not converged and moments.form == "flow" and time_variation == "static":
+        # what is linear in time may be too far away to start from; what is implicit in it is nearer
+        coupled = residual_problem(energy, snapshots, scheme="implicit", seed=options.seed)
+        nearer = conditioned_problem(coupled, options)
+        problem, resolution, converged = _settled(equations, weight, nearer, options, moments)
+    current = conditioned_problem(problem, options)
     shift = _shift(energy, snapshots, first, current) if converged else np.inf
+    better = _form(equations, moments, resolution)
     problem = replace(
         problem,
         discretisation=shift,
@@ -137,6 +133,40 @@ def moment_problem(
         )
         problem = replace(problem, fit_test=None, notes=(note, *problem.notes))
     return problem
+
+
+def _settled(
+    equations: Equations,
+    weight: np.ndarray,
+    start: Conditioned,
+    options: InferenceOptions,
+    moments: MomentOptions,
+) -> tuple[LinearProblem, Resolution, bool]:
+    """The equations at their own solution, on paths as fine as they must be there."""
+    current = start
+    resolution = _resolution(equations, current.mean, weight, moments, None)
+    for _ in range(_REFINEMENTS):
+        better = _form(equations, moments, resolution)
+        problem, converged = _solve(
+            equations.energy,
+            better,
+            weight,
+            equations.period_of,
+            current,
+            options,
+            moments.rounds,
+        )
+        current = conditioned_problem(problem, options)
+        before = resolution
+        resolution = _resolution(equations, current.mean, weight, moments, before)
+        if resolution.as_fine_as(before):
+            break
+    return problem, resolution, converged
+
+
+def _form(equations: Equations, moments: MomentOptions, resolution: Resolution) -> _Linearise:
+    form = equations.corrected if moments.form == "weak" else equations.flow
+    return partial(form, resolution=resolution)
 
 
 def _resolution(
@@ -171,11 +201,19 @@ def _solve(
     rounds: int,
 ) -> tuple[LinearProblem, bool]:
     """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale."""
-    at = current.mean
+    at, precision = current.mean, current.precision
     here = linearise(at)
-    for _ in range(rounds):
+    for number in range(rounds):
         problem = _problem(energy, here, weight, period_of)
-        solution = conditioned_problem(problem, options)
+        if number < _TRUSTING:  # far from the solution an evidence is of the linearisation's errors
+            solution = condition(problem.blocks, precision, problem.noise)
+        else:
+            solution = conditioned_problem(problem, options)
+            bounds = precision / _FREEDOM, precision * _FREEDOM
+            if np.any((solution.precision < bounds[0]) | (solution.precision > bounds[1])):
+                precision = np.clip(solution.precision, *bounds)
+                solution = condition(problem.blocks, precision, problem.noise)
+        precision = solution.precision
         ridge = np.tile(solution.ridge, len(at))
 
         def objective(found: Linearised, theta: np.ndarray, ridge: np.ndarray = ridge) -> float:
@@ -194,7 +232,7 @@ def _solve(
         spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
         moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
         at, here = proposal, there
-        if moved < _CLOSE:
+        if moved < _CLOSE and number >= _TRUSTING:
             return _problem(energy, here, weight, period_of), True
     return _problem(energy, here, weight, period_of), False
 

@@ -81,20 +81,7 @@ def refined(
         steps: taken as told, if told.
         copies: likewise.
     """
-    number, error, share = copies or (before.copies if before else _FEWEST_COPIES), 0.0, 0.0
-    while True:
-        share = float(
-            np.mean(
-                [
-                    _noise(ends(k, paths(k, number, _FEWEST_STEPS)), weight, inverse)
-                    for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True))
-                ]
-            )
-        )
-        if copies is not None or share <= _NOISE_SHARE or number >= _MOST_COPIES:
-            break
-        number *= 2
-    found = []
+    found, error = [], 0.0
     for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True)):
         least = steps or (before.steps[k] if before else _FEWEST_STEPS)
         here, wrong = least, np.inf
@@ -108,6 +95,19 @@ def refined(
             here *= 2
         found.append(here)
         error = max(error, wrong)
+    number = copies or (before.copies if before else _FEWEST_COPIES)
+    while True:
+        share = float(
+            np.mean(
+                [
+                    _noise(ends(k, paths(k, number, found[k])), weight, inverse)
+                    for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True))
+                ]
+            )
+        )
+        if copies is not None or share <= _NOISE_SHARE or number >= _MOST_COPIES:
+            break
+        number *= 2
     return Resolution(tuple(found), number, error, share)
 
 
