@@ -16,6 +16,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float
 
 from bayesjko.models.priors import PRIORS
@@ -181,13 +182,14 @@ class LinearProgram:
         ) / np.sqrt(np.outer(precision, precision))
         mean = (inverse @ self.likelihood.moment / self._unit)[at]
         spread = np.sqrt(np.diag(inverse)[at])
-        if self.beta_prior == "half-normal":
-            unit = np.hypot(np.maximum(mean, 0.0), spread)
-            wide = dist.HalfNormal(1.0 / (unit * np.sqrt(own))).to_event(1)
-            return unit * numpyro.sample("standard_beta", wide)
         standard = numpyro.sample("standard_beta", dist.Normal(jnp.zeros(len(at)), 1.0).to_event(1))
-        beta = mean + spread * standard
-        density = -0.5 * own * beta**2 + 0.5 * standard**2
+        below = -standard  # how many spreads β is below the mean
+        if self.beta_prior == "half-normal":
+            # through the distribution function: a normal cut at zero becomes a whole one
+            share = ndtr(-standard) * ndtr(mean / spread)
+            below = ndtri(jnp.minimum(share, 1.0 - np.finfo(float).epsneg))
+        beta = mean - spread * below
+        density = -0.5 * own * beta**2 + 0.5 * below**2
         numpyro.factor("beta_prior", jnp.sum(density))
         return beta
 

@@ -139,6 +139,26 @@ def test_a_half_normal_beta_is_never_negative_and_has_its_density():
     np.testing.assert_allclose(stated - stated[0], expected - expected[0], rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("mean", [-6.0, -1.0, 0.5, 6.0])
+def test_a_beta_cut_at_zero_is_standard_normal_as_well(mean):
+    """However far below zero its estimate is."""
+    precision = 4.0 + BASE[4]
+    likelihood = EnergyLikelihood(np.array([[4.0]]), np.array([mean * precision]))
+    program = LinearProgram(
+        likelihood, BASE[4:], {"internal": slice(0, 1)}, "normal", "half-normal"
+    )
+    with double():
+        target = target_of(program)
+        at = np.linspace(-3.0, 3.0, 7)[:, None]
+        stated, sites, jacobian, _ = _views(target)(jnp.asarray(at))
+    stated = np.asarray(stated)
+    np.testing.assert_allclose(stated + 0.5 * at[:, 0] ** 2, stated[3], atol=1e-6)
+    beta = np.asarray(sites["coefficients"]).ravel()
+    assert beta.min() > 0.0
+    expected = -0.5 * precision * (beta - mean) ** 2 + np.log(np.asarray(jacobian)[:, 0, 0])
+    np.testing.assert_allclose(stated - stated[0], expected - expected[0], atol=1e-6)
+
+
 def test_an_energy_of_beta_alone_has_a_program():
     gram, moment = np.array([[4.0]]), np.array([2.0])
     with double():
