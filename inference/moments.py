@@ -25,6 +25,7 @@ from bayesjko.inference.residual import TimeVariation, period_of_interval, resid
 from bayesjko.inference.resolution import Resolution, refined
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.errors import UnsettledError
 from bayesjko.models.likelihoods.moments import (
     GoodnessOfFit,
     build_tests,
@@ -40,6 +41,7 @@ from bayesjko.models.precision import double
 __all__ = ["MomentOptions", "moment_problem"]
 
 _CLOSE = 0.05  # posterior sds, rms over coefficients: a round that moves them less is the last
+_LOST = 1.0  # the same: a search that still moves as far after all rounds has found nothing
 _HALVINGS = 6
 _TRUSTING = 2  # rounds that keep the prior they start with
 _FREEDOM = 4.0  # factor by which a later round may change it
@@ -111,12 +113,19 @@ def moment_problem(
     start = equations.weak(np.zeros((periods, energy.size)))
     problem = _problem(energy, start, weight, period_of)
     first = conditioned_problem(problem, options)
-    problem, resolution, converged = _settled(equations, weight, first, options, moments)
-    if not converged and moments.form == "flow" and time_variation == "static":
+    problem, resolution, moved = _settled(equations, weight, first, options, moments)
+    if not moved < _CLOSE and moments.form == "flow" and time_variation == "static":
         # what is linear in time may be too far away to start from; what is implicit in it is nearer
         coupled = residual_problem(energy, snapshots, scheme="implicit", seed=options.seed)
         nearer = conditioned_problem(coupled, options)
-        problem, resolution, converged = _settled(equations, weight, nearer, options, moments)
+        problem, resolution, moved = _settled(equations, weight, nearer, options, moments)
+    if not moved < _LOST:
+        raise UnsettledError(
+            f"No energy was found that solves the {moments.form} equations: the snapshots are too "
+            "far apart or too few for it; take the residual likelihood, a smaller basis, or "
+            "snapshots closer in time."
+        )
+    converged = moved < _CLOSE
     current = conditioned_problem(problem, options)
     shift = _shift(energy, snapshots, first, current) if converged else np.inf
     better = _form(equations, moments, resolution)
@@ -141,13 +150,13 @@ def _settled(
     start: Conditioned,
     options: InferenceOptions,
     moments: MomentOptions,
-) -> tuple[LinearProblem, Resolution, bool]:
-    """The equations at their own solution, on paths as fine as they must be there."""
+) -> tuple[LinearProblem, Resolution, float]:
+    """The equations at their own solution, on paths as fine as they must be; its last move."""
     current = start
     resolution = _resolution(equations, current.mean, weight, moments, None)
     for _ in range(_REFINEMENTS):
         better = _form(equations, moments, resolution)
-        problem, converged = _solve(
+        problem, moved = _solve(
             equations.energy,
             better,
             weight,
@@ -161,7 +170,7 @@ def _settled(
         resolution = _resolution(equations, current.mean, weight, moments, before)
         if resolution.as_fine_as(before):
             break
-    return problem, resolution, converged
+    return problem, resolution, moved
 
 
 def _form(equations: Equations, moments: MomentOptions, resolution: Resolution) -> _Linearise:
@@ -199,7 +208,7 @@ def _solve(
     current: Conditioned,
     options: InferenceOptions,
     rounds: int,
-) -> tuple[LinearProblem, bool]:
+) -> tuple[LinearProblem, float]:
     """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale."""
     at, precision = current.mean, current.precision
     here = linearise(at)
@@ -233,8 +242,8 @@ def _solve(
         moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
         at, here = proposal, there
         if moved < _CLOSE and number >= _TRUSTING:
-            return _problem(energy, here, weight, period_of), True
-    return _problem(energy, here, weight, period_of), False
+            break
+    return _problem(energy, here, weight, period_of), moved
 
 
 def _shift(

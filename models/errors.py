@@ -1,6 +1,6 @@
 """Mistakes a user can mend: each message is one sentence saying what, where and what to do."""
 
-__all__ = ["InputError", "SnapshotError"]
+__all__ = ["InputError", "SnapshotError", "UnsettledError"]
 
 
 class InputError(ValueError):
@@ -9,3 +9,7 @@ class InputError(ValueError):
 
 class SnapshotError(InputError):
     """Snapshots that cannot be used."""
+
+
+class UnsettledError(InputError):
+    """Equations that have no solution that a search finds from where it can start."""

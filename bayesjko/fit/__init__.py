@@ -30,7 +30,7 @@ from bayesjko.inference.residual import residual_problem
 from bayesjko.inference.running import Run
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
-from bayesjko.models.errors import InputError
+from bayesjko.models.errors import InputError, UnsettledError
 from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.networks import (
     joined_energy,
@@ -320,25 +320,7 @@ def _plain_problem(
     piecewise = settings.time_variation == "piecewise"
     by_couplings = snapshots.paired or piecewise or few or many or again
     if likelihood == "residual" or (likelihood == "auto" and by_couplings):
-        problem = residual_problem(
-            energy,
-            snapshots,
-            scheme=_scheme(settings, snapshots),
-            time_variation=settings.time_variation,
-            solver="paired" if snapshots.paired else settings.coupling,
-            density=settings.density,
-            noise=settings.noise,
-            jobs=jobs,
-            seed=settings.seed,
-            progress=progress,
-        )
-        if settings.time_variation == "piecewise" and settings.internal:
-            note = (
-                "Two snapshots cannot tell β from the potential: the β of a single interval rests "
-                "on the prior and the density's shape (use --no-internal, or a static energy)."
-            )
-            problem = replace(problem, notes=(*problem.notes, note))
-        return problem, "residual"
+        return _residual_problem(energy, snapshots, settings, jobs, progress), "residual"
     if snapshots.paired:
         raise InputError(
             f"The {likelihood} likelihood takes every snapshot for a sample of its own, which "
@@ -351,29 +333,70 @@ def _plain_problem(
         steps=settings.steps,
         copies=settings.copies,
     )
-    problem = moment_problem(
-        energy, snapshots, options, equations, time_variation=settings.time_variation
-    )
     if likelihood != "auto":
+        problem = moment_problem(
+            energy, snapshots, options, equations, time_variation=settings.time_variation
+        )
         return problem, likelihood
-    if problem.discretisation <= 1.0 and _diffuses(problem, options):
+    try:
+        problem = moment_problem(
+            energy, snapshots, options, equations, time_variation=settings.time_variation
+        )
+        near = problem.discretisation <= 1.0 and _diffuses(problem, options)
+    except UnsettledError:
+        near = False
+    if near:
         note = (
             "Likelihood: weak, since simulating between the snapshots moves its forces by only "
             f"{problem.discretisation:.2g} of their standard deviation."
         )
         return replace(problem, notes=(*problem.notes, note)), "weak"
-    problem = moment_problem(
+    likelihood = "flow"
+    try:
+        problem = moment_problem(
+            energy,
+            snapshots,
+            options,
+            replace(equations, form="flow"),
+            time_variation=settings.time_variation,
+        )
+        note = (
+            "Likelihood: flow, since moments that are linear in time are not enough here: "
+            "simulating between the snapshots moves their forces, or leaves β no clear sign."
+        )
+    except UnsettledError:
+        likelihood = "residual"
+        problem = _residual_problem(energy, snapshots, settings, jobs, progress)
+        note = (
+            "Likelihood: residual, since no energy was found whose simulated moments are those of "
+            "the snapshots, which are too far apart or too few: forces may be biased by more than "
+            "their intervals say."
+        )
+    return replace(problem, notes=(*problem.notes, note)), likelihood
+
+
+def _residual_problem(
+    energy: LinearEnergy, snapshots: Snapshots, settings: FitSettings, jobs: int, progress: bool
+) -> LinearProblem:
+    problem = residual_problem(
         energy,
         snapshots,
-        options,
-        replace(equations, form="flow"),
+        scheme=_scheme(settings, snapshots),
         time_variation=settings.time_variation,
+        solver="paired" if snapshots.paired else settings.coupling,
+        density=settings.density,
+        noise=settings.noise,
+        jobs=jobs,
+        seed=settings.seed,
+        progress=progress,
     )
-    note = (
-        "Likelihood: flow, since moments that are linear in time are not enough here: simulating "
-        "between the snapshots moves their forces, or leaves β no clear sign."
-    )
-    return replace(problem, notes=(*problem.notes, note)), "flow"
+    if settings.time_variation == "piecewise" and settings.internal:
+        note = (
+            "Two snapshots cannot tell β from the potential: the β of a single interval rests "
+            "on the prior and the density's shape (use --no-internal, or a static energy)."
+        )
+        problem = replace(problem, notes=(*problem.notes, note))
+    return problem
 
 
 def _scheme(settings: FitSettings, snapshots: Snapshots) -> Scheme:

@@ -8,6 +8,7 @@ from bayesjko.fit import fit
 from bayesjko.inference.calibration import calibrated_ridge, sandwich
 from bayesjko.inference.conditioning import condition
 from bayesjko.models.data import Snapshots
+from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.residual import Statistics
 from bayesjko.simulate import simulate, true_drift
 
@@ -65,6 +66,17 @@ def test_auto_takes_the_flow_where_snapshots_are_far_apart():
     assert fit(near, potential="poly:2", internal=False, draws=8).settings["likelihood"] == "weak"
     assert fit(far, potential="poly:4", draws=8).settings["likelihood"] == "flow"
     assert fit(paired, potential="poly:2", draws=8).settings["likelihood"] == "residual"
+
+
+def test_a_search_that_finds_nothing_ends_in_a_sentence_or_in_couplings(monkeypatch):
+    monkeypatch.setattr("bayesjko.inference.moments._LOST", 0.0)
+    snapshots = simulate("quadratic", beta=0.1, tau=0.05, particles=100, snapshots=3)
+    small = {"potential": "poly:2", "draws": 8, "tests": 5}
+    with pytest.raises(InputError, match=r"^No energy was found .* residual likelihood"):
+        fit(snapshots, likelihood="flow", **small)
+    result = fit(snapshots, **small)
+    assert result.settings["likelihood"] == "residual"
+    assert any("no energy was found" in note for note in result.posterior.notes)
 
 
 def test_interaction_and_potential_together_give_the_total_force():
