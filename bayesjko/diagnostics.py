@@ -28,7 +28,7 @@ _CLOUD = 40  # particles of each end of the forecast whose W1 is looked at
 _MOST = 500  # draws of each chain that it is made for
 _R_HAT, _BAD_R_HAT = 1.01, 1.05
 _CHANCE = 4.0  # over the draws of a chain: what the worst of 80 R-hats of independent draws adds
-_ENOUGH = 100  # effective draws a chain
+_ENOUGH = 50  # effective draws a chain: their 5% quantile is off by a sixth of a deviation
 _BFMI = 0.3
 _PARETO = 0.7
 
@@ -225,7 +225,7 @@ def _judged(method: str, *, chains: int, tolerated: float, **found: Any) -> Diag
 def _grave(found: Mapping[str, Any], least: float, tolerated: float) -> bool:
     return bool(
         not found["r_hat"] <= _BAD_R_HAT + tolerated
-        or not least >= 0.25 * _ENOUGH
+        or not least >= 0.5 * _ENOUGH
         or (found["divergences"] or 0) > 0.01 * found["draws"]
     )
 
