@@ -13,9 +13,9 @@ from bayesjko.models.likelihoods.flow import Paths
 
 __all__ = ["Resolution", "refined"]
 
-_FEWEST_STEPS, _MOST_STEPS = 2, 64
-_FEWEST_COPIES, _MOST_COPIES = 4, 16
-_STEP_ERROR = 0.1  # of the equations of an interval, in their own standard deviations, together
+_FEWEST_STEPS, _MOST_STEPS = 4, 64  # fewer are too few to tell by doubling them
+_FEWEST_COPIES, _MOST_COPIES = 8, 16
+_STEP_ERROR = 0.05  # of the equations of an interval, in their own standard deviations, together
 _NOISE_SHARE = 0.02  # of the variance of the equations
 
 Ends = Callable[[int, Paths], Float[np.ndarray, "copies n M"]]
@@ -53,7 +53,7 @@ class Resolution:
             f"{self.step_error:.2g} standard deviations), {self.copies} noise copies"
         )
         if math.isfinite(self.noise_share):
-            text += f" (adding {self.noise_share:.1%} to the variance)"
+            text += f" (adding {self.noise_share:.1%} to their variance)"
         text += "."
         if self.step_error > _STEP_ERROR:
             text += " The steps are too long: this energy is too steep for the sampling interval."
