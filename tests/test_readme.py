@@ -25,6 +25,7 @@ import xarray as xr
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+GROUPS = ("posterior", "sample_stats", "log_likelihood", "observed_data", "constant_data")
 COMMANDS = ("fit", "forecast", "evaluate", "energy", "simulate", "compare", "report")
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -173,7 +174,7 @@ def test_the_groups_table_is_the_result_files(readme, ran):
     told = {
         row.split("|")[1].strip(" `"): set(re.findall(r"`(\w+)`", row.split("|")[2]))
         for row in readme.splitlines()
-        if re.match(r"\| `(posterior|sample_stats|log_likelihood|observed_data|constant_data)` \|", row)
+        if re.match(rf"\| `({'|'.join(GROUPS)})` \|", row)
     }
     held: dict[str, set[str]] = {}
     for name in ("result.nc", "cells.nc"):
