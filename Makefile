@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+JOBS ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -22,7 +23,7 @@ demo: $(installed)
 	@echo "demo/energy.csv the energy at demo/points.csv. README.md says what the lines above mean."
 
 test: $(installed)
-	$(bin)/python -m pytest -q $(PYTEST_ARGS)
+	$(bin)/python -m pytest -q -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 doctest: $(installed)
 	$(bin)/python -m pytest -q --doctest-modules bayesjko || [ $$? -eq 5 ] # 5: no examples yet
