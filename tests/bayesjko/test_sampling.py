@@ -1,5 +1,6 @@
 """Sampling as a user meets it: by the command and from Python, killed, gone on with, cut short."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ SETTINGS = FitSettings(
 COMMAND = ["--likelihood", "residual", "--potential", "poly:2", "--no-internal", "--method", "nuts"]
 COMMAND += ["--draws", "20000", "--seed", "2", "--jobs", "1"]
 BLOCKS = 55  # of warm-up and draws
+FIRST = 8  # that hold draws too
 
 
 @pytest.fixture(scope="module")
@@ -49,23 +51,28 @@ def test_draws_of_a_sampler_make_a_result(whole, tmp_path):
 
 
 def stopped(command, tmp_path, with_signal):
-    """The command, stopped some blocks after its first draws; how many blocks it kept."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bayesjko.fit", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """The command, stopped some blocks after its first draws; how many blocks it kept.
+
+    On a busy machine it may be done before anybody looks: then once more.
+    """
     folder = tmp_path / "result.nc.checkpoint"
-    deadline = time.monotonic() + 120
-    while len(list(folder.glob("*.npz"))) < 8 and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(with_signal)
-    told = process.communicate(timeout=60)
-    kept = len(list(folder.glob("*.npz")))
-    assert 8 <= kept < BLOCKS
-    return process.returncode, kept, told
+    for _ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bayesjko.fit", *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while len(list(folder.glob("*.npz"))) < FIRST and process.poll() is None:
+            time.sleep(0.002)
+        process.send_signal(with_signal)
+        told = process.communicate(timeout=120)
+        kept = len(list(folder.glob("*.npz")))
+        if FIRST <= kept < BLOCKS and process.returncode != 0:
+            return process.returncode, kept, told
+        (tmp_path / "result.nc").unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    raise AssertionError("never caught at work")
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(whole, command, tmp_path, capsys):

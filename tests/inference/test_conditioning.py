@@ -93,9 +93,9 @@ def test_the_noise_estimated_is_the_most_probable_one():
 @pytest.mark.parametrize(("shape", "rate"), [(None, None), (1.7, 0.2)])
 def test_the_evidence_with_unknown_noise_is_the_dual_student_density(shape, rate, monkeypatch):
     if shape is not None:
-        monkeypatch.setattr(conditioning, "_SHAPE", shape)
+        monkeypatch.setattr(conditioning, "NOISE_SHAPE", shape)
         monkeypatch.setattr(conditioning, "_RELATIVE_RATE", rate)
-    shape, rate = conditioning._SHAPE, conditioning._RELATIVE_RATE * float(Y @ Y)
+    shape, rate = conditioning.NOISE_SHAPE, conditioning._RELATIVE_RATE * float(Y @ Y)
     found = condition([sums(X, Y)], RIDGE, "inverse-gamma")
     student = stats.multivariate_t(
         np.zeros(len(Y)), rate / shape * marginal(X, RIDGE), df=2.0 * shape
