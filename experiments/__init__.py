@@ -7,6 +7,7 @@ from collections.abc import Mapping
 __all__ = ["EXPERIMENTS"]
 
 EXPERIMENTS: Mapping[str, str] = {
+    "bands": "bayesjko.experiments.bands",
     "calibration": "bayesjko.experiments.calibration",
     "interval": "bayesjko.experiments.interval",
     "selection": "bayesjko.experiments.selection",
