@@ -1,15 +1,14 @@
 """Sampling as a user meets it: by the command and from Python, killed, gone on with, cut short."""
 
-import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 
 from bayesjko import FitSettings, InputError, fit, load_result, simulate
+from bayesjko.checkpoint import Checkpoint
 from bayesjko.fit.__main__ import main
 from bayesjko.readers import write_snapshots
 from bayesjko.summary import summarise
@@ -20,8 +19,6 @@ SETTINGS = FitSettings(
 )
 COMMAND = ["--likelihood", "residual", "--potential", "poly:2", "--no-internal", "--method", "nuts"]
 COMMAND += ["--draws", "20000", "--seed", "2", "--jobs", "1"]
-BLOCKS = 55  # of warm-up and draws
-FIRST = 8  # that hold draws too
 
 
 @pytest.fixture(scope="module")
@@ -50,34 +47,23 @@ def test_draws_of_a_sampler_make_a_result(whole, tmp_path):
     assert "nuts" in summarise(again)
 
 
-def stopped(command, tmp_path, with_signal):
-    """The command, stopped some blocks after its first draws; how many blocks it kept.
-
-    On a busy machine it may be done before anybody looks: then once more.
-    """
-    folder = tmp_path / "result.nc.checkpoint"
-    for _ in range(6):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bayesjko.fit", *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        while len(list(folder.glob("*.npz"))) < FIRST and process.poll() is None:
-            time.sleep(0.002)
-        process.send_signal(with_signal)
-        told = process.communicate(timeout=120)
-        kept = len(list(folder.glob("*.npz")))
-        if FIRST <= kept < BLOCKS and process.returncode != 0:
-            return process.returncode, kept, told
-        (tmp_path / "result.nc").unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-    raise AssertionError("never caught at work")
+DIES = """
+import os, signal, sys
+from bayesjko.checkpoint import Checkpoint
+from bayesjko.fit.__main__ import main
+append = Checkpoint.append
+def killed(self, block):
+    append(self, block)
+    if len(list(self.folder.glob("*.npz"))) == 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.append = killed
+main(sys.argv[1:])
+"""
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(whole, command, tmp_path, capsys):
-    code, kept, _ = stopped(command, tmp_path, signal.SIGKILL)
-    assert code == -signal.SIGKILL
+    died = subprocess.run([sys.executable, "-c", DIES, *command], check=False)
+    assert died.returncode == -signal.SIGKILL
     assert not (tmp_path / "result.nc").exists()
     assert main(command) == 2  # work that is there is not passed over
     assert "--resume" in capsys.readouterr().err
@@ -87,9 +73,20 @@ def test_a_killed_run_goes_on_to_the_same_bits(whole, command, tmp_path, capsys)
     assert not (tmp_path / "result.nc.checkpoint").exists()
 
 
-def test_an_interrupted_run_leaves_a_valid_part_and_goes_on(whole, command, tmp_path):
-    code, kept, (out, _) = stopped(command, tmp_path, signal.SIGINT)
-    assert code == 130
+def test_an_interrupted_run_leaves_a_valid_part_and_goes_on(
+    whole, command, tmp_path, monkeypatch, capsys
+):
+    append = Checkpoint.append
+
+    def interrupted(self, block):
+        append(self, block)
+        if len(list(self.folder.glob("*.npz"))) == 20:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "append", interrupted)
+    assert main(command) == 130
+    monkeypatch.undo()
+    out = capsys.readouterr().out
     part = load_result(tmp_path / "result.nc")
     assert not part.posterior.complete
     draws = part.posterior.coefficients
