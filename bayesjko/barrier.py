@@ -53,6 +53,18 @@ def barrier(
     Raises:
         InputError: a point is not one of the result's features or not finite, the level is not
             between 0 and 1, the energy has no potential, or no snapshot was taken then.
+
+    Examples:
+        Up the wall of V = |x|²/2, from its bottom to a distance of one:
+
+        >>> import bayesjko
+        >>> cells = bayesjko.simulate("quadratic", particles=500, snapshots=3, tau=0.1, paired=True)
+        >>> result = bayesjko.fit(cells, potential="poly:2")
+        >>> height = bayesjko.barrier(result, [0.0, 0.0], [1.0, 0.0])
+        >>> print(f"{height.mean:.1f}")
+        0.5
+        >>> height.low < 0.5 < height.high
+        True
     """
     if not 0.0 < level < 1.0:
         raise InputError(f"The level is {level:g}; give a number between 0 and 1, such as 0.9.")

@@ -42,6 +42,10 @@ def demo(name: str, *, seed: int = 0) -> Snapshots:
 
     Raises:
         SnapshotError: there is no demonstration of this name.
+
+    Examples:
+        >>> demo("double_well").counts
+        (1000, 1000, 1000, 1000, 1000, 1000)
     """
     if name not in DEMOS:
         raise SnapshotError(f"There is no demo {name!r}; choose one of {', '.join(DEMOS)}.")

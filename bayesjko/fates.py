@@ -70,6 +70,16 @@ def fate_probabilities(
 
     Raises:
         InputError: there are fewer than two targets, or one is not a point of the features.
+
+    Examples:
+        >>> import bayesjko
+        >>> cells = bayesjko.simulate("quadratic", particles=500, snapshots=3, tau=0.1, paired=True)
+        >>> result = bayesjko.fit(cells, potential="poly:2")
+        >>> fates = bayesjko.fate_probabilities(
+        ...     result, np.array([[-3.0, 0.0]]), {"left": [-1.0, 0.0], "right": [1.0, 0.0]}, draws=20
+        ... )
+        >>> fates.names, fates.mean.round(1)
+        (('left', 'right'), array([[1., 0.]]))
     """
     goals = _points(result, targets)
     if copies < 1 or not 0.0 < level < 1.0:

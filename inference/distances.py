@@ -49,6 +49,11 @@ def wasserstein(
         order: 1 for W₁ (the earth mover's distance), 2 for W₂.
         batch: the largest size solved exactly.
         seed: for the random blocks.
+
+    Examples:
+        >>> here = np.array([[0.0, 0.0], [1.0, 0.0]])
+        >>> round(wasserstein(here, here + np.array([3.0, 4.0])), 12)
+        5.0
     """
     x, a = _cloud(x, wx)
     y, b = _cloud(y, wy)

@@ -126,6 +126,14 @@ def optimal_plan(
 
     Raises:
         RuntimeError: the network simplex did not converge.
+
+    Examples:
+        Neighbours are coupled, whatever the order of the rows:
+
+        >>> x, y = np.array([[0.0], [1.0], [2.0]]), np.array([[2.1], [0.1], [1.1]])
+        >>> plan = optimal_plan(x, y, np.ones(3), np.ones(3))
+        >>> plan.target[np.argsort(plan.source)]
+        array([1, 2, 0])
     """
     rng = np.random.default_rng(seed)
     solver = partial(_exact, order=order)

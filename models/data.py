@@ -32,6 +32,15 @@ class Snapshots:
 
     Raises:
         SnapshotError: the snapshots cannot be used; the message says why and what to do.
+
+    Examples:
+        >>> cells = Snapshots([0.0, 1.5], (np.zeros((2, 1)), np.ones((3, 1))), features=("height",))
+        >>> cells.counts, cells.durations
+        ((2, 3), array([1.5]))
+        >>> Snapshots([0.0], (np.zeros((2, 1)),))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        bayesjko.models.errors.SnapshotError: Found 1 snapshot(s); at least two different times are ...
     """
 
     times: Float[np.ndarray, " T"]
@@ -104,6 +113,13 @@ class Snapshots:
 
         Raises:
             SnapshotError: a part would have fewer than two particles in a snapshot.
+
+        Examples:
+            >>> rng = np.random.default_rng(0)
+            >>> cells = Snapshots([0.0, 1.0], (rng.normal(size=(10, 2)), rng.normal(size=(20, 2))))
+            >>> train, test = cells.split(0.3, seed=0)
+            >>> train.counts, test.counts
+            ((7, 14), (3, 6))
         """
         if not 0.0 < holdout < 1.0:
             raise SnapshotError(

@@ -62,6 +62,16 @@ def energy_at(
     Raises:
         InputError: no snapshot was taken then, the points are not finite or have other features,
             the level is not between 0 and 1, or a feature is called like a column of the table.
+
+    Examples:
+        >>> import bayesjko
+        >>> cells = bayesjko.simulate("quadratic", particles=500, snapshots=3, tau=0.1, paired=True)
+        >>> result = bayesjko.fit(cells, potential="poly:2")
+        >>> table = bayesjko.energy_at(result, np.array([[1.0, 0.0]]))
+        >>> [name for name in table if "x2" not in name]
+        ['x1', 'potential', 'potential_sd', 'drift_x1', 'drift_x1_sd', 'drift_x1_low', 'drift_x1_high']
+        >>> bool(table["drift_x1_low"][0] < -1.0 < table["drift_x1_high"][0])
+        True
     """
     points = _check_points(result, points)
     features = result.snapshots.features

@@ -86,6 +86,18 @@ def fit(
 
     Raises:
         InputError: the snapshots or the settings cannot be used.
+
+    Examples:
+        A population in V = |x|²/2, whose force at (1, 0) is (−1, 0):
+
+        >>> import bayesjko
+        >>> cells = bayesjko.simulate("quadratic", particles=500, snapshots=3, tau=0.1, paired=True)
+        >>> result = bayesjko.fit(cells, potential="poly:2")
+        >>> drift = result.drift(np.array([[1.0, 0.0]]))  # (draws, points, features)
+        >>> drift.mean(axis=0).round(1) + 0.0
+        array([[-1. ,  0.1]])
+        >>> bool(drift.std(axis=0).max() < 0.1)
+        True
     """
     settings = checked_settings(settings, changes)
     if not isinstance(snapshots, Snapshots):

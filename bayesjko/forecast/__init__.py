@@ -112,6 +112,16 @@ def forecast(
     Raises:
         InputError: the start is no snapshot or no cloud of these features, the horizon is not
             positive, a term cannot be changed so, or the energy does not confine the particles.
+
+    Examples:
+        >>> import bayesjko
+        >>> cells = bayesjko.simulate("quadratic", particles=500, snapshots=3, tau=0.1, paired=True)
+        >>> result = bayesjko.fit(cells, potential="poly:2")
+        >>> future = bayesjko.forecast(result, horizon=0.2, draws=20)
+        >>> future.times.round(2)
+        array([0.2, 0.3, 0.4])
+        >>> future.trajectories.shape  # (draws, times, particles, features)
+        (20, 3, 500, 2)
     """
     result = intervene(result, fixed, scale)
     horizon = float(np.mean(result.snapshots.durations)) if horizon is None else float(horizon)

@@ -66,6 +66,15 @@ def read_snapshots(
 
     Raises:
         SnapshotError: the input cannot be used; one sentence says what, where and what to do.
+
+    Examples:
+        >>> import bayesjko
+        >>> table = pd.DataFrame(
+        ...     {"day": [0, 0, 2, 2, 2], "height": [1.0, 2.0, 1.5, 2.5, 2.0], "name": list("abcde")}
+        ... )
+        >>> cells = bayesjko.read_snapshots(table)
+        >>> cells.times, cells.counts, cells.features
+        (array([0., 2.]), (2, 3), ('height',))
     """
     chosen = features if features is None or isinstance(features, str) else tuple(features)
     selection = Selection(time, chosen, weight, paired)

@@ -28,6 +28,16 @@ def write_snapshots(snapshots: Snapshots, path: str | os.PathLike[str]) -> None:
     Raises:
         SnapshotError: the ending is unknown, the directory is not there, or a table cannot hold
             these feature names.
+
+    Examples:
+        >>> import tempfile
+        >>> import bayesjko
+        >>> cells = bayesjko.simulate("quadratic", particles=10, snapshots=2)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     bayesjko.write_snapshots(cells, f"{folder}/cells.parquet")
+        ...     again = bayesjko.read_snapshots(f"{folder}/cells.parquet")
+        >>> again.digest() == cells.digest()
+        True
     """
     target = Path(path)
     write = WRITERS.get(target.suffix.lower())

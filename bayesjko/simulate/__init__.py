@@ -75,6 +75,14 @@ def simulate(
 
     Raises:
         SnapshotError: an argument is out of its range, or particles escape to infinity.
+
+    Examples:
+        >>> import bayesjko
+        >>> cells = bayesjko.simulate("double_well", beta=0.2, particles=100, times=[0, 0.1, 0.4])
+        >>> cells.counts
+        (100, 100, 100)
+        >>> cells.truth["potential"]
+        'double_well'
     """
     with np.errstate(invalid="ignore"):  # an infinite tau is told below
         when = np.ravel(tau * np.arange(snapshots) if times is None else times).astype(np.float64)
@@ -135,6 +143,13 @@ def true_drift(
 
     Raises:
         SnapshotError: the truth has an interaction and no population was given.
+
+    Examples:
+        Of V = |x|²/2, whose force is −x:
+
+        >>> import numpy as np
+        >>> true_drift({"potential": "quadratic", "interaction": "none"}, np.array([[1.0, -2.0]]))
+        array([[-1.,  2.]])
     """
     if cloud is None and truth["interaction"] != "none":
         raise SnapshotError(

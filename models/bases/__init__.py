@@ -62,6 +62,16 @@ def build_basis(
 
     Raises:
         BasisError: the name cannot be read.
+
+    Examples:
+        The monomials of two variables up to degree 2 but for the constant; waves beside them:
+
+        >>> points = np.random.default_rng(0).normal(size=(100, 2))
+        >>> build_basis("poly:2", points).size
+        5
+        >>> basis = build_basis("poly:2+fourier:6", points)
+        >>> basis.value(points[0]).shape, basis.gradient(points[0]).shape
+        ((16,), (2, 16))
     """
     parts = []
     for part in name.split("+"):
