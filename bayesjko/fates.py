@@ -75,9 +75,8 @@ def fate_probabilities(
         >>> import bayesjko
         >>> cells = bayesjko.simulate("quadratic", particles=500, snapshots=3, tau=0.1, paired=True)
         >>> result = bayesjko.fit(cells, potential="poly:2")
-        >>> fates = bayesjko.fate_probabilities(
-        ...     result, np.array([[-3.0, 0.0]]), {"left": [-1.0, 0.0], "right": [1.0, 0.0]}, draws=20
-        ... )
+        >>> ends = {"left": [-1.0, 0.0], "right": [1.0, 0.0]}
+        >>> fates = bayesjko.fate_probabilities(result, np.array([[-3.0, 0.0]]), ends, draws=20)
         >>> fates.names, fates.mean.round(1)
         (('left', 'right'), array([[1., 0.]]))
     """

@@ -114,7 +114,6 @@ def double_well(x: Float[Array, " d"]) -> Float[Array, ""]:
     """(x₁² − 1)² + Σ xᵢ² over the other coordinates: wells at x₁ = ±1, a barrier of 1.
 
     Examples:
-
         >>> float(double_well(jnp.array([1.0, 0.0]))), float(double_well(jnp.array([0.0, 0.0])))
         (0.0, 1.0)
     """
