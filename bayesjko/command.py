@@ -13,8 +13,7 @@ from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TypeVar
 
-import tyro
-
+from bayesjko.compilation import keep_compiled
 from bayesjko.models.errors import InputError
 
 __all__ = ["INTERRUPTED", "run_command", "write_atomically"]
@@ -37,7 +36,7 @@ def run_command(
 
     What a user can mend (options that do not parse, `InputError`, a file that cannot be read
     or written) becomes one sentence on stderr and code 2; an interruption, code 130. Any other
-    exception is a bug and keeps its traceback.
+    exception is a bug and keeps its traceback. What is compiled is kept for the next command.
 
     Args:
         name: of the program, as messages and help show it.
@@ -47,6 +46,7 @@ def run_command(
     """
     try:
         parsed = _parse(name, options, arguments)
+        keep_compiled()
         code = action(parsed) or 0
         sys.stdout.flush()
         return code
@@ -107,6 +107,8 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 def _parse(name: str, options: type[Options], arguments: Sequence[str] | None) -> Options:
     """The options, or `InputError` with the sentence in the box that tyro draws."""
+    import tyro
+
     told = io.StringIO()
     try:
         with redirect_stderr(told):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from bayesjko.models.bases import RBF
 from bayesjko.models.data import Snapshots
@@ -81,7 +81,7 @@ def movement_of(snapshots: Snapshots, seed: int = 0) -> Movement:
     freedom = expected**2 / square
     return Movement(
         ratio=float(np.sqrt(statistic / expected)),
-        p_value=float(chi2.sf(statistic * freedom / expected, freedom)),
+        p_value=float(chdtrc(freedom, statistic * freedom / expected)),
     )
 
 

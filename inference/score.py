@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp, softmax
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 __all__ = [
@@ -317,10 +315,10 @@ def _covariance_type(z: np.ndarray, count: float) -> Literal["full", "diag"]:
     return "full" if count >= _fewest(z.shape[1]) else "diag"
 
 
-def _smallest_bic(z: np.ndarray, count: float, seed: int) -> GaussianMixture:
+def _smallest_bic(z: np.ndarray, count: float, seed: int) -> Any:
     d = z.shape[1]
 
-    def bic(mixture: GaussianMixture) -> float:
+    def bic(mixture: Any) -> float:
         parameters = len(mixture.weights_) * (1 + d + d * (d + 1) / 2) - 1
         return float(parameters * math.log(count) - 2 * count * mixture.score(z))
 
@@ -339,9 +337,10 @@ def _smallest_bic(z: np.ndarray, count: float, seed: int) -> GaussianMixture:
     return best
 
 
-def _fit_mixture(
-    z: np.ndarray, components: int, kind: Literal["full", "diag"], seed: int
-) -> GaussianMixture:
+def _fit_mixture(z: np.ndarray, components: int, kind: Literal["full", "diag"], seed: int) -> Any:
+    from sklearn.exceptions import ConvergenceWarning  # a second to import
+    from sklearn.mixture import GaussianMixture
+
     mixture = GaussianMixture(
         components,
         covariance_type=kind,

@@ -13,7 +13,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
@@ -98,6 +97,8 @@ def train_features(
         training: how; the defaults if None.
         progress: show a progress bar.
     """
+    import optax
+
     training = training or Training()
     pairs = _pairs(couplings, others, scheme)
     rng = np.random.default_rng(seed)

@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import ot
 from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
@@ -257,6 +256,8 @@ def _exact(
     rng: np.random.Generator,
     order: Literal[1, 2] = 2,
 ) -> Plan:
+    import ot  # with scipy.stats, which takes a second
+
     del rng  # the solver's signature; nothing here is random
     # The network simplex prices its artificial arcs above the largest cost by an absolute one,
     # and loses small costs beside it (7% off the optimum at 1e-12): costs of order one.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optimistix as optx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from bayesjko.models.energies import LinearEnergy
@@ -99,6 +98,8 @@ def _step(energy, theta, cloud, weight, dt, scheme):  # type: ignore[no-untyped-
     share = SCHEMES[scheme]
     if share == 0.0:
         return cloud + dt * drift(energy, theta, cloud, cloud, weight)
+    import optimistix as optx
+
     felt = theta[: energy.size - int(energy.internal)]
 
     def settle(guess, _):  # type: ignore[no-untyped-def]

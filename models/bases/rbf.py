@@ -8,7 +8,6 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from sklearn.cluster import KMeans
 
 from bayesjko.models.bases.basis import Basis, Even, Stacked
 from bayesjko.models.bases.polynomial import Polynomial
@@ -49,6 +48,8 @@ class RBF(Basis):
 
         There are fewer bumps than `count` where there are fewer than twice as many distinct points.
         """
+        from sklearn.cluster import KMeans  # a second to import
+
         rng = np.random.default_rng(seed)
         sample = points[rng.permutation(len(points))[:_SAMPLE]]
         distinct = len(np.unique(sample, axis=0))

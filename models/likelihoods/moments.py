@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.linalg import cho_factor, cho_solve
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from bayesjko.models.bases import RBF, Basis, Polynomial, Scaled, Stacked
 from bayesjko.models.data import Snapshots
@@ -185,7 +185,7 @@ def goodness_of_fit(
     spread = float(np.sum(product * product.T))
     statistic = float(residual @ weight @ residual) * mean / spread
     freedom = mean**2 / spread
-    return GoodnessOfFit(statistic, freedom, float(chi2.sf(statistic, freedom)))
+    return GoodnessOfFit(statistic, freedom, float(chdtrc(freedom, statistic)))
 
 
 def build_tests(

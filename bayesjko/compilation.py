@@ -1,0 +1,51 @@
+"""Compiled programs kept between runs: a command compiles only what none before it did."""
+
+from __future__ import annotations
+
+import os
+
+import jax
+from platformdirs import user_cache_path
+
+__all__ = ["VARIABLE", "keep_compiled"]
+
+VARIABLE = "BAYESJKO_CACHE"
+"""Environment variable: a folder to keep compiled programs in, or `off`."""
+
+_BOUND = 2**30  # bytes; the programs used longest ago leave first
+
+
+def keep_compiled() -> str | None:
+    """Tell JAX to keep what it compiles in the user's cache folder, or where the variable says.
+
+    Every command does; importing the package changes nothing of JAX, so programs of one's own call
+    this, or set JAX up themselves: a folder that JAX has been told of already stays. Processes
+    started from here keep theirs in the same place.
+
+    Returns:
+        The folder; None where nothing is kept.
+    """
+    told = os.environ.get(VARIABLE, "")
+    if told.lower() in ("off", "0", "no", "none"):
+        return None
+    known = jax.config.values["jax_compilation_cache_dir"]
+    if known:
+        return str(known)
+    folder = told or str(user_cache_path("bayesjko") / "compiled")
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)  # nobody else's: JAX runs what it finds
+        usable = os.access(folder, os.W_OK)
+    except OSError:
+        usable = False
+    if not usable:  # a home that cannot be written to is no reason to refuse a fit
+        return None
+    settings: dict[str, str | int | float] = {
+        "jax_compilation_cache_max_size": _BOUND,
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+        "jax_compilation_cache_dir": folder,
+    }
+    for name, value in settings.items():
+        os.environ[name.upper()] = str(value)
+        jax.config.update(name, value)
+    return folder
