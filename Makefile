@@ -37,7 +37,7 @@ types: $(installed)
 	$(bin)/mypy -p bayesjko
 
 bench: $(installed)
-	$(bin)/python -m pytest -q -s --benchmark-only benchmarks
+	$(bin)/python -m pytest -q --benchmark-only --benchmark-quiet benchmarks
 
 # What README.md says that commands print, and its picture, made again.
 readme: demo

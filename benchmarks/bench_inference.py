@@ -1,0 +1,169 @@
+"""What inference costs beside the linear algebra and the compiled loops it is made of.
+
+make bench
+"""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from scipy.linalg import cho_factor, cho_solve
+
+from bayesjko.inference.conditioning import condition, maximise_evidence
+from bayesjko.inference.training import Training, train_features
+from bayesjko.models.data import Couplings, Snapshots
+from bayesjko.models.dynamics import advance
+from bayesjko.models.energies import build_linear_energy
+from bayesjko.models.likelihoods.moments import build_tests
+from bayesjko.models.likelihoods.residual import statistics
+from bayesjko.models.likelihoods.weak import generator_design
+from bayesjko.models.precision import double
+
+
+def couplings(pairs):
+    rng = np.random.default_rng(0)
+    source = rng.normal(size=(pairs, 2))
+    target = source - 0.1 * source + np.sqrt(0.1) * rng.normal(size=(pairs, 2))
+    rows, weight = np.arange(pairs), np.full(pairs, 1 / pairs)
+    return Couplings(source, target, weight, 0.1, float(pairs), rows, rows)
+
+
+def snapshots(particles):
+    clouds = np.random.default_rng(1).normal(size=(2, particles, 2))
+    return Snapshots(np.array([0.0, 1.0]), tuple(clouds))
+
+
+def test_the_closed_form(beside):
+    """K³/3 flops of a Cholesky factor and 2K³ of an inverse, K = 124."""
+    energy = build_linear_energy(snapshots(4000), potential="rbf:119")
+    data = statistics(energy, couplings(20_000))
+    ridge = np.full(energy.size, 1e-3 * np.median(np.diag(data.gram)))
+    matrix = data.gram + np.diag(ridge)
+
+    def bare():
+        factor = cho_factor(matrix, lower=True)
+        return cho_solve(factor, np.eye(len(matrix))), cho_solve(factor, data.moment)
+
+    ours = lambda: condition([data], ridge, "inverse-gamma")  # noqa: E731
+    beside("closed form, 124 coefficients", ours, "LAPACK, one solve", bare, most=3.0, rounds=50)
+
+
+def test_the_most_probable_prior(beside):
+    """A search over the prior's scale: some tens of solves."""
+    energy = build_linear_energy(snapshots(4000), potential="rbf:119")
+    data = statistics(energy, couplings(20_000))
+    terms = list(energy.slices.values())
+    ridge = np.full(energy.size, 1e-3 * np.median(np.diag(data.gram)))
+    beside(
+        "evidence maximised, 124 coefficients",
+        lambda: maximise_evidence([data], energy.size, terms, "inverse-gamma"),
+        "one closed form",
+        lambda: condition([data], ridge, "inverse-gamma"),
+    )
+
+
+def test_weak_moments(beside):
+    """2ndMK flops of the product of tests' and features' gradients, beside the same by BLAS."""
+    data = snapshots(100_000)
+    energy = build_linear_energy(data, potential="rbf:119")
+    tests = build_tests(energy, data, bumps=120, most=1000, seed=0)
+    n = len(data.particles[0])
+    left, right = np.ones((2 * n // 8, tests.size)), np.ones((2 * n // 8, energy.size))
+
+    def product():
+        for _ in range(8):
+            left.T @ right
+
+    ours = lambda: generator_design(energy, tests, data, 0)  # noqa: E731
+    beside("weak moments of 10⁵, rbf:119", ours, "BLAS, their product", product, rounds=3)
+
+
+def test_steps_of_a_forecast(beside):
+    """50 clouds of 1,000 particles, 20 steps, beside the same potential written by hand."""
+    energy = build_linear_energy(snapshots(1000), potential="poly:4", internal=True)
+    steps, count, particles = 20, 50, 1000
+    with double():
+        key = jax.random.PRNGKey(0)
+        theta = jnp.tile(jnp.full(energy.size, 0.1), (count, 1))
+        clouds = jnp.asarray(np.random.default_rng(2).normal(size=(count, particles, 2)))
+        weight = jnp.full(particles, 1 / particles)
+        powers = [(a, b) for a in range(5) for b in range(5 - a) if a + b]
+        scale = jnp.full(len(powers), 0.1)
+
+        def potential(x):
+            return sum(s * x[0] ** a * x[1] ** b for s, (a, b) in zip(scale, powers, strict=True))
+
+        force = jax.vmap(jax.vmap(jax.grad(potential)))
+
+        @jax.jit
+        def walk(clouds, key):
+            def step(i, x):
+                shock = jax.random.normal(jax.random.fold_in(key, i), x.shape, x.dtype)
+                return jnp.clip(x - 1e-3 * force(x) + 0.01 * shock, -9, 9)
+
+            return jax.lax.fori_loop(0, steps, step, clouds)
+
+        beside(
+            f"forecast, {count * particles * steps / 1e6:g}·10⁶ particle steps",
+            lambda: advance(
+                energy, theta, clouds, weight, jnp.asarray(0.02), steps, key
+            ).block_until_ready(),
+            "one hand-written loop",
+            lambda: walk(clouds, key).block_until_ready(),
+        )
+
+
+def test_training_of_a_network(benchmark, table):
+    """An epoch of 5,000 pairs in ten batches, beside a plain network on batches of the same size.
+
+    The difference of a long and a short training, which leaves out what both compile.
+    """
+    epochs, batch, data = 100, 500, couplings(5000)
+    points = jnp.asarray(data.source, jnp.float32)
+    move = jnp.asarray(data.target - data.source, jnp.float32)
+    rng = np.random.default_rng(0)
+    layers = [
+        jnp.asarray(rng.normal(size=shape) / np.sqrt(shape[0]), jnp.float32)
+        for shape in ((2, 64), (64, 64), (64, 1))
+    ]
+    optimiser = optax.adamw(1e-3)
+
+    def value(x, layers):
+        for layer in layers[:-1]:
+            x = jax.nn.softplus(x @ layer)
+        return (x @ layers[-1])[0]
+
+    def loss(layers, x, y):
+        return jnp.mean((y + 0.1 * jax.vmap(jax.grad(value), (0, None))(x, layers)) ** 2)
+
+    @jax.jit
+    def bare(layers, key):
+        def step(carry, key):
+            layers, state = carry
+            rows = jax.random.randint(key, (batch,), 0, len(points))
+            slope = jax.grad(loss)(layers, points[rows], move[rows])
+            change, state = optimiser.update(slope, state, layers)
+            return (optax.apply_updates(layers, change), state), None
+
+        start = layers, optimiser.init(layers)
+        return jax.lax.scan(step, start, jax.random.split(key, 10 * epochs))[0][0]
+
+    def seconds(work):
+        start = time.perf_counter()
+        jax.block_until_ready(work())
+        return time.perf_counter() - start
+
+    def trained(steps):
+        training = Training(steps=steps, batch=batch)
+        return train_features([data], (64, 64), None, "explicit", training=training, seed=0)
+
+    def plain():
+        return bare(layers, jax.random.PRNGKey(0))
+
+    plain()
+    benchmark.pedantic(lambda: None)
+    long, short = seconds(lambda: trained(10 * epochs + 100)), seconds(lambda: trained(100))
+    theirs = seconds(plain) / epochs
+    table("network 64–64, an epoch", (long - short) / epochs, "plain network, compiled", theirs)
