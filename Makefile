@@ -18,9 +18,12 @@ demo: $(installed)
 	@printf 'x1,x2\n-1,0\n0,0\n1,0\n' > demo/points.csv
 	$(bin)/python -m bayesjko.energy demo/result.nc --at demo/points.csv --out demo/energy.csv
 	@echo
+	$(bin)/python -m bayesjko.fit --demo countries --potential poly:3 --out demo/countries.nc --plots demo/countries
+	@echo
 	@echo "Done. Begin with the picture demo/figures/landscape.png; all are in demo/figures/."
 	@echo "demo/result.nc is the posterior, demo/forecast.nc the trajectories from the last snapshot on,"
-	@echo "demo/energy.csv the energy at demo/points.csv. README.md says what the lines above mean."
+	@echo "demo/energy.csv the energy at demo/points.csv. demo/countries.nc and demo/countries/ are of"
+	@echo "real data: 142 countries, 1952 to 2007. README.md says what the lines above mean."
 
 test: $(installed)
 	$(bin)/python -m pytest -q -n $(JOBS) --dist loadfile $(PYTEST_ARGS)

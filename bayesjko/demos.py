@@ -1,16 +1,28 @@
-"""Populations with a known truth, simulated when asked for: data for a first look."""
+"""Data for a first look: populations simulated from a known truth, and a real one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
+from bayesjko.countries import countries
 from bayesjko.models.data import SnapshotError, Snapshots
 from bayesjko.simulate import simulate
 
 __all__ = ["DEMOS", "demo"]
 
 WELL_TIMES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+
+
+def _without_names(*, seed: int) -> Snapshots:
+    """The countries in another order at each time, so that nothing tells which is which."""
+    known, rng = countries().snapshots, np.random.default_rng(seed)
+    clouds = tuple(rng.permutation(cloud) for cloud in known.particles)
+    return replace(known, particles=clouds, paired=False)
+
 
 DEMOS: Mapping[str, Callable[..., Snapshots]] = {
     # Snapshots far apart: the population crosses a good part of a well between two of them.
@@ -29,16 +41,18 @@ DEMOS: Mapping[str, Callable[..., Snapshots]] = {
         times=WELL_TIMES,
         interaction_scale=4.0,
     ),
+    # No truth but what happened: income and life expectancy of 142 countries, 1952 to 2007.
+    "countries": _without_names,
 }
 """Every demonstration by its name."""
 
 
 def demo(name: str, *, seed: int = 0) -> Snapshots:
-    """1,000 unpaired particles at six times in the plane, with their truth.
+    """Unpaired particles in the plane: 1,000 at six times, with their truth, or the countries.
 
     Args:
         name: one of `DEMOS`.
-        seed: of the simulation.
+        seed: of the simulation, or of the order in which countries come.
 
     Raises:
         SnapshotError: there is no demonstration of this name.

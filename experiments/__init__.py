@@ -9,6 +9,7 @@ __all__ = ["EXPERIMENTS"]
 EXPERIMENTS: Mapping[str, str] = {
     "bands": "bayesjko.experiments.bands",
     "calibration": "bayesjko.experiments.calibration",
+    "countries": "bayesjko.experiments.countries",
     "interval": "bayesjko.experiments.interval",
     "selection": "bayesjko.experiments.selection",
 }

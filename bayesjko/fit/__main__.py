@@ -35,7 +35,8 @@ class FitCommand:
     data: Annotated[str | None, tyro.conf.Positional] = None
     """Snapshots: CSV, TSV, Parquet, NPZ, h5ad, netCDF or Zarr."""
     demo: str | None = None
-    """Use embedded data with a known truth instead: double_well, styblinski_tang, …"""
+    """Use embedded data instead: double_well, styblinski_tang, wavy_plateau or attraction, with a
+    known truth, or countries: income and life expectancy of 142 from 1952 to 2007."""
     time: str | None = None
     """Name of the time column."""
     features: str | None = None

@@ -1,21 +1,25 @@
-"""The demonstrations exist, know their truth and show what they are for."""
+"""The demonstrations exist, show what they are for, and know their truth if they are simulated."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from bayesjko.countries import countries
+from bayesjko.countries.make_table import make_table
 from bayesjko.demos import DEMOS, demo
 from bayesjko.models.data import SnapshotError
 from bayesjko.simulate import true_drift
 
+SIMULATED = [name for name in DEMOS if name != "countries"]
+
 
 @pytest.fixture(scope="module")
 def populations():
-    return {name: demo(name) for name in DEMOS}
+    return {name: demo(name) for name in SIMULATED}
 
 
-@pytest.mark.parametrize("name", DEMOS)
+@pytest.mark.parametrize("name", SIMULATED)
 def test_each_is_a_population_with_a_truth(name, populations):
     found = populations[name]
     assert found.counts == (1000,) * 6
@@ -40,8 +44,35 @@ def test_the_wells_are_the_tilted_ones(populations):
 
 
 def test_attraction_shows_beside_the_same_potential_alone(populations):
-    spread = {name: populations[name].particles[-1].std() for name in DEMOS}
+    spread = {name: populations[name].particles[-1].std() for name in SIMULATED}
     assert spread["attraction"] < 0.93 * spread["double_well"]
+
+
+def test_countries_are_there_but_not_named():
+    known, found = countries(), demo("countries")
+    assert not found.paired
+    assert found.truth is None
+    assert found.digest() != known.snapshots.digest()
+    assert demo("countries", seed=1).digest() != found.digest()
+    for named, nameless in zip(known.snapshots.particles, found.particles, strict=True):
+        assert not np.array_equal(named, nameless)
+        np.testing.assert_array_equal(np.sort(named, axis=0), np.sort(nameless, axis=0))
+
+
+def test_countries_are_those_of_the_package_they_come_from():
+    known = countries()
+    assert known.snapshots.counts == (142,) * 12
+    norway = known.names.index("Norway")
+    first, last = (2.0 ** known.snapshots.particles[k][norway, 0] for k in (0, -1))
+    assert (round(first, -1), round(last, -1)) == (10100, 49360)  # dollars in 1952 and in 2007
+    assert known.snapshots.particles[-1][norway, 1] == pytest.approx(8.0196)
+    made = make_table()
+    for k, (year, rows) in enumerate(made.groupby("year")):
+        assert known.snapshots.times[k] == year
+        assert tuple(rows["country"]) == known.names
+        np.testing.assert_allclose(
+            known.snapshots.particles[k], rows[list(known.snapshots.features)], atol=5.1e-5
+        )
 
 
 def test_unknown_demo_lists_the_known():
