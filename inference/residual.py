@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from bayesjko.inference.calibration import paired_meat, residual_meat
 from bayesjko.inference.conditioning import Noise
+from bayesjko.inference.displacement import displacement_meat
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.score import DensityMethod, Score, fit_score
 from bayesjko.inference.transport import Solver, couple
@@ -71,16 +72,18 @@ def residual_problem(
     counts = tuple(coupling.effective_count for coupling in couplings)
     intervals = _by_interval(energy, couplings, scheme, period_of)
     blocks = _by_period(intervals)
+    if solver == "paired":
+        meat = paired_meat(energy, couplings, scheme, period_of)
+    elif scheme == "explicit" and time_variation != "static":
+        meat = displacement_meat(energy, snapshots, couplings, scores)
+    else:
+        meat = residual_meat(energy, snapshots, counts, period_of, scores)
     return LinearProblem(
         energy,
         blocks,
         len(blocks),
         noise,
-        (
-            paired_meat(energy, couplings, scheme, period_of)
-            if solver == "paired"
-            else residual_meat(energy, snapshots, counts, period_of, scores)
-        ),
+        meat,
         intervals=intervals,
         reweighted=ReweightedResidual(
             energy, snapshots, scheme, tuple(period_of), solver, counts, scores, seed
