@@ -46,7 +46,7 @@ class Checkpoint:
             InputError: there is a checkpoint and it is not to be resumed.
         """
         path = Path(result).expanduser()
-        self.folder = path.with_name(path.name + ".checkpoint")
+        self.folder = path.parent / f"{path.name}.checkpoint"
         self._fingerprint: Any = None
         self._count = 0
         if self.folder.exists() and not resume:

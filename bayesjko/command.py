@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import json
+import math
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bayesjko.compilation import keep_compiled
 from bayesjko.models.errors import InputError
 
-__all__ = ["INTERRUPTED", "run_command", "write_atomically"]
+__all__ = [
+    "INTERRUPTED",
+    "check_ending",
+    "check_folder",
+    "run_command",
+    "strict_json",
+    "write_atomically",
+]
 
 Options = TypeVar("Options")
 
@@ -24,6 +34,7 @@ REFUSED = 2  # the user's mistake, as every Unix command has it
 INTERRUPTED = 130
 """Exit code of a command that was interrupted: 128 + SIGINT."""
 UNREAD = 141  # 128 + SIGPIPE
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a writer is told where there is no room
 
 
 def run_command(
@@ -61,6 +72,8 @@ def run_command(
             raise
         place = f" '{error.filename}'" if error.filename else ""
         return _refuse(name, f"Cannot use{place}: {error.strerror}.")
+    except MemoryError:
+        return _refuse(name, "There is not enough memory for this; ask for less at a time.")
     except KeyboardInterrupt as stopped:
         told = str(stopped) or "Interrupted; no half-written file is left."
         print(f"{name}: {told}", file=sys.stderr)
@@ -101,8 +114,57 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
         if target.is_dir() and fresh.exists():
             target.rename(work / "former")  # a directory is replaced only by moving it away
         os.replace(fresh, target)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise InputError(
+            f"Cannot write '{target}': {os.strerror(error.errno)}; make room or choose another "
+            "place."
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def strict_json(found: Any) -> str:
+    """JSON that every parser reads: null for what is no finite number."""
+
+    def known(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: known(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [known(each) for each in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(known(found), allow_nan=False)
+
+
+def check_ending(path: Path, endings: Collection[str]) -> str:
+    """The ending of a file to write, in small letters: a file is what its name says.
+
+    Raises:
+        InputError: it is none of `endings`.
+    """
+    ending = path.suffix.lower()
+    if ending not in endings:
+        which = f"{'one of ' if len(endings) > 1 else ''}{', '.join(endings)}"
+        raise InputError(f"Cannot write '{path}': its ending must be {which}.")
+    return ending
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuses a folder that files could not be written to, before the work; makes nothing.
+
+    Raises:
+        InputError: it is something else, or it, or where it would be made, cannot be written to.
+    """
+    folder = Path(path).expanduser()
+    try:
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        os.rmdir(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=nearest))
+    except OSError as error:
+        raise InputError(
+            f"Cannot write to the folder '{folder}': {error.strerror}; choose another."
+        ) from error
 
 
 def _parse(name: str, options: type[Options], arguments: Sequence[str] | None) -> Options:
@@ -126,7 +188,7 @@ def _sentence(box: str) -> str:
     rows = [row.strip(" │╭╮╰╯") for row in plain.splitlines()]
     parts: list[list[str]] = [[]]
     for row in rows[1:] or rows:
-        if row.startswith("For full helptext"):
+        if row.startswith(("For full helptext", "Argument helptext")):
             break
         if row.strip("─-"):
             parts[-1].append(row)

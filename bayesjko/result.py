@@ -31,6 +31,7 @@ from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.models.precision import double
 from bayesjko.models.specification import decode, encode
+from bayesjko.netcdf import write_netcdf
 from bayesjko.readers.hdf5 import check_hdf5
 
 __all__ = ["Result", "load_result"]
@@ -215,7 +216,7 @@ class Result:
             InputError: the folder does not exist or cannot be written to.
         """
         with write_atomically(Path(path)) as temporary:
-            self.to_datatree().to_netcdf(temporary, engine="h5netcdf")
+            write_netcdf(self.to_datatree(), temporary)
 
     def to_datatree(self) -> xr.DataTree:
         """The groups of the result file, named as ArviZ names them."""

@@ -186,6 +186,11 @@ class _Block:
 def _solve(statistics: Statistics, ridge: np.ndarray) -> _Block:
     ridge = np.tile(ridge, len(statistics.moment) // len(ridge))
     matrix = statistics.gram + np.diag(ridge)
+    if not (np.all(np.diag(matrix) > 0.0) and np.all(np.isfinite(matrix))):
+        raise InputError(
+            "A feature of the energy is zero, or too large for a number, at all particles; take "
+            "another basis or width."
+        )
     scale = 1.0 / np.sqrt(np.diag(matrix))  # unit diagonal: features differ by orders of magnitude
     try:
         factor = cho_factor(scale[:, None] * matrix * scale, lower=True)

@@ -18,6 +18,7 @@ from bayesjko.inference.score import DensityMethod, Score, fit_score
 from bayesjko.inference.transport import Solver, couple
 from bayesjko.models.data import Couplings, Snapshots
 from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.residual import SCHEMES, Scheme, Statistics, statistics
 
 __all__ = [
@@ -72,6 +73,11 @@ def residual_problem(
     counts = tuple(coupling.effective_count for coupling in couplings)
     intervals = _by_interval(energy, couplings, scheme, period_of)
     blocks = _by_period(intervals)
+    if not sum(block.square for block in blocks) > 0.0:
+        raise InputError(
+            "No particle moves: all snapshots hold the same positions, and there is nothing to "
+            "learn a force from; look whether they are copies of one another."
+        )
     if solver == "paired":
         meat = paired_meat(energy, couplings, scheme, period_of)
     elif scheme == "explicit" and time_variation != "static":

@@ -16,6 +16,9 @@ from bayesjko.models.errors import SnapshotError
 
 __all__ = ["Couplings", "SnapshotError", "Snapshots", "Standardisation"]
 
+_HUGE = 1e100  # its square and cube are finite
+_NO_TIME = 1e-13  # of the longest interval: rounding
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshots:
@@ -254,6 +257,14 @@ def _check_times(times: np.ndarray, clouds: int) -> None:
             f"The times {[float(t) for t in times]} do not increase; "
             "sort the snapshots and merge equal times."
         )
+    _check_size("The times", times)
+    durations = np.diff(times)
+    if durations.min() < _NO_TIME * durations.max():
+        k = int(durations.argmin())
+        raise SnapshotError(
+            f"The snapshots at times {times[k]:g} and {times[k + 1]:g} are as good as simultaneous "
+            "beside the others; merge them."
+        )
 
 
 def _check_clouds(times: np.ndarray, clouds: Sequence[np.ndarray]) -> None:
@@ -311,6 +322,15 @@ def _normalise(weight: np.ndarray) -> np.ndarray:
     return weight if abs(total - 1.0) < 1e-12 else weight / total
 
 
+def _check_size(what: str, values: np.ndarray) -> None:
+    """Numbers of which squares and ratios can be represented."""
+    low, high = float(np.min(values)), float(np.max(values))
+    extent, spread = max(-low, high), high - low
+    if not (extent < _HUGE and spread > 1.0 / _HUGE):
+        size = f"reach {extent:g}" if extent >= _HUGE else f"differ by {spread:g} at most"
+        raise SnapshotError(f"{what} {size}, too far from 1 to compute with; use another unit.")
+
+
 def _check_features(clouds: Sequence[np.ndarray], features: Sequence[str]) -> None:
     low = np.min([cloud.min(axis=0) for cloud in clouds], axis=0)
     high = np.max([cloud.max(axis=0) for cloud in clouds], axis=0)
@@ -320,3 +340,5 @@ def _check_features(clouds: Sequence[np.ndarray], features: Sequence[str]) -> No
             f"Feature {constant[0]!r} has the same value for every particle; leave it out "
             "(choose the others with the option features)."
         )
+    for name, a, b in zip(features, low, high, strict=True):
+        _check_size(f"The values of feature {name!r}", np.array([a, b]))

@@ -123,6 +123,11 @@ def wrong(folder):
     (folder / "words.csv").write_text("x1,x2\n0,much\n")
     (folder / "none.csv").write_text("x1,x2\n")
     (folder / "other.csv").write_text("t,y1,y2\n0,0,1\n0,1,0\n1,2,1\n1,0,3\n")
+    (folder / "folder.nc").mkdir()
+    (folder / "still.csv").write_text("t,x1,x2\n0,0,1\n0,1,0\n1,0,1\n1,1,0\n")
+    (folder / "far.csv").write_text("t,x1\n0,0\n0,1e200\n1,0\n1,1\n")
+    (folder / "near.csv").write_text("t,x1\n0,0\n0,1e-200\n1,0\n1,0\n")
+    (folder / "soon.csv").write_text("t,x1\n0,0\n0,1\n1e-20,0\n1e-20,2\n1,0\n1,1\n")
     (folder / "one.csv").write_text("t,x1,x2\n0,0,1\n0,1,0\n")
     return folder
 
@@ -132,6 +137,7 @@ MISTAKES = [
     ("simulate", "--out no/s.nc", "there is no directory 'no'"),
     ("simulate", "--out s.nc --potential hill", "There is no potential 'hill'"),
     ("simulate", "--out s.nc --particles 1", "particles is 1"),
+    ("simulate", "--out s.nc --seed 18446744073709551616", "The seed is 18446744073709551616"),
     ("simulate", "--out s.nc --tau -1", "increasing"),
     ("simulate", "--out s.nc --paired --unpaired", "not allowed together"),
     ("simulate", "", "--out"),
@@ -143,7 +149,17 @@ MISTAKES = [
     ("fit", "other.csv --features x1 --out r.nc", "No feature 'x1'"),
     ("fit", "other.csv --time hour --out r.nc", "No time 'hour'"),
     ("fit", "snaps.nc --out no/r.nc", "there is no directory 'no'"),
-    ("fit", "snaps.nc --out figures", "it is a directory"),
+    ("fit", "snaps.nc --out figures", "its ending must be .nc"),
+    ("fit", "snaps.nc --out folder.nc", "it is a directory"),
+    ("fit", "snaps.nc --out r.csv", "its ending must be .nc"),
+    ("fit", "still.csv --potential poly:1 --out r.nc", "No particle moves"),
+    ("fit", "far.csv --out r.nc", "The values of feature 'x1' reach 1e+200"),
+    ("fit", "near.csv --out r.nc", "The values of feature 'x1' differ by 1e-200 at most"),
+    ("fit", "soon.csv --out r.nc", "at times 0 and 1e-20 are as good as simultaneous"),
+    ("fit", "snaps.nc --potential rbf:4:1e-300 --out r.nc", "A feature of the energy is zero"),
+    ("fit", "snaps.nc --draws 1000000000000 --out r.nc", "Cannot keep 1000000000000 draws"),
+    ("fit", "snaps.nc --draws x --out r.nc", "base 10: 'x'; see bayesjko.fit"),
+    ("fit", "snaps.nc --plots one.csv/p --out r.nc", "folder 'one.csv/p': Not a directory"),
     ("fit", "snaps.nc --scheme sideways --out r.nc", "'sideways'"),
     ("fit", "snaps.nc --slowly --out r.nc", "--slowly"),
     ("fit", "snaps.nc --potential spline:3 --out r.nc", "Unknown basis 'spline:3'"),
@@ -159,6 +175,7 @@ MISTAKES = [
     ("forecast", "text.nc --out f.nc", "text.nc is not a whole result file"),
     ("forecast", "snaps.nc --out f.nc", "snaps.nc is not a whole result file"),
     ("forecast", "result.nc --out no/f.nc", "there is no directory 'no'"),
+    ("forecast", "result.nc --out f.csv", "its ending must be .nc"),
     ("forecast", "result.nc --out f.nc --horizon -1", "The horizon is -1"),
     ("forecast", "result.nc --out f.nc --start 0.3", "No snapshot at time 0.3"),
     ("forecast", "result.nc --out f.nc --start half.csv", "half.csv has no column 'x2'"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from bayesjko.command import run_command
+from bayesjko.command import run_command, strict_json
 from bayesjko.compare import compare, comparison_table
 from bayesjko.models.errors import InputError
 from bayesjko.result import load_result
@@ -33,7 +32,7 @@ def _run(command: CompareCommand) -> None:
     if len(set(command.results)) < 2:
         raise InputError("Give two or more result files to compare.")
     rows = compare({str(path): load_result(path) for path in command.results})
-    print(json.dumps([asdict(row) for row in rows]) if command.json else comparison_table(rows))
+    print(strict_json([asdict(row) for row in rows]) if command.json else comparison_table(rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,9 +13,10 @@ import pandas as pd
 import tyro
 import xarray as xr
 
-from bayesjko.command import run_command, write_atomically
+from bayesjko.command import check_ending, run_command, write_atomically
 from bayesjko.energy import energy_at
 from bayesjko.models.errors import InputError
+from bayesjko.netcdf import write_netcdf
 from bayesjko.points import read_points
 from bayesjko.result import Result, load_result
 
@@ -43,11 +44,7 @@ class EnergyCommand:
 
 
 def _run(command: EnergyCommand) -> None:
-    write = _WRITERS.get(command.out.suffix.lower())
-    if write is None:
-        raise InputError(
-            f"Cannot write '{command.out}': its ending must be one of {', '.join(_WRITERS)}."
-        )
+    write = _WRITERS[check_ending(command.out, _WRITERS)]
     result = load_result(command.result)
     points = read_points(command.at, result.snapshots.features)
     with write_atomically(command.out) as temporary:
@@ -132,7 +129,7 @@ def _write_netcdf(columns: Columns, attributes: Mapping[str, Any], path: Path) -
             f"netCDF cannot hold the column {slashed[0]!r}, whose name has a '/'; write .csv."
         )
     data = xr.Dataset({name: ("point", values) for name, values in columns.items()})
-    data.assign_attrs(attributes).to_netcdf(path, engine="h5netcdf")
+    write_netcdf(data.assign_attrs(attributes), path)
 
 
 _WRITERS: Mapping[str, Callable[[Columns, Mapping[str, Any], Path], None]] = {

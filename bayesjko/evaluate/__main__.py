@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from bayesjko.command import run_command
+from bayesjko.command import run_command, strict_json, write_atomically
 from bayesjko.evaluate import evaluate, score_table
 from bayesjko.evaluate.bands import bands_table, predictive_bands
 from bayesjko.evaluate.holdout import extrapolate, holdout_table, leave_out
@@ -91,12 +91,16 @@ def _run(command: EvaluateCommand) -> None:
         scores = extrapolate(result, data, command.extrapolate, **options)
     elif command.bands:
         options["draws"] = max(command.draws, _BAND_DRAWS)
-        scores, table = predictive_bands(result, data, **options), bands_table
-        if command.picture is not None:
-            _draw(scores, command.picture)
+        with ExitStack() as files:
+            picture = None
+            if command.picture is not None:  # fails before the work, not after it
+                picture = files.enter_context(write_atomically(command.picture))
+            scores, table = predictive_bands(result, data, **options), bands_table
+            if picture is not None:
+                _draw(scores, picture)
     else:
         scores = evaluate(result, data, **options)
-    print(json.dumps(scores) if command.json else table(scores))
+    print(strict_json(scores) if command.json else table(scores))
 
 
 def _draw(bands: dict[str, Any], path: Path) -> None:

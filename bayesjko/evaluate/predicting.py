@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from bayesjko.forecast import Mode, simulate_draws
 from bayesjko.models.data import Snapshots
-from bayesjko.models.errors import InputError
+from bayesjko.models.errors import InputError, check_seed
 from bayesjko.potentials import POTENTIALS
 from bayesjko.result import Result
 from bayesjko.simulate import true_drift
@@ -30,8 +30,7 @@ def check_questions(result: Result, test: Snapshots, draws: int, substeps: int, 
         )
     if draws < 1 or substeps < 1:
         raise InputError(f"Cannot score {draws} draws with {substeps} substeps; give at least 1.")
-    if seed < 0:
-        raise InputError(f"The seed is {seed}; give a whole number of at least 0.")
+    check_seed(seed)
 
 
 def coefficients_of(

@@ -108,9 +108,12 @@ def _distances(observed: Cloud) -> Mapping[str, Distance]:
 def _unexplained_moments(x: np.ndarray, y: np.ndarray, wx: np.ndarray, wy: np.ndarray) -> float:
     """BW²-UVP in percent: how far mean and covariance are from y's, in half of y's variance.
 
-    Korotin et al., Do neural optimal transport solvers work?, NeurIPS 2021.
+    Not a number where y has no variance. Korotin et al., Do neural optimal transport solvers
+    work?, NeurIPS 2021.
     """
     variance = float(wy @ np.sum((y - wy @ y) ** 2, axis=1))
+    if variance == 0.0:  # half of a snapshot of two
+        return float("nan")
     return 100.0 * bures_wasserstein(x, y, wx, wy) ** 2 / (0.5 * variance)
 
 

@@ -30,7 +30,7 @@ from bayesjko.inference.residual import residual_problem
 from bayesjko.inference.running import Run
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
-from bayesjko.models.errors import InputError, UnsettledError
+from bayesjko.models.errors import InputError, UnsettledError, check_seed
 from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.networks import (
     joined_energy,
@@ -50,6 +50,7 @@ _TRAINED = (
 )
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
+_MOST_DRAWS = 10**7  # whatever an interval needs, and no array that NumPy cannot name
 _RECORDED = (
     "bayesjko",
     "jax",
@@ -293,10 +294,9 @@ def _check(settings: FitSettings) -> None:
             f"Cannot run {settings.chains} chains with a warm-up of {settings.warmup}; give at "
             "least 1 of both (4 and 500 are usual)."
         )
-    if settings.draws < 1:
-        raise InputError(f"Cannot keep {settings.draws} draws; give at least 1.")
-    if not 0 <= settings.seed < 2**32:
-        raise InputError(f"The seed is {settings.seed}; give a whole number from 0 to 2³² − 1.")
+    if not 1 <= settings.draws <= _MOST_DRAWS:
+        raise InputError(f"Cannot keep {settings.draws} draws; give 1 to {_MOST_DRAWS}.")
+    check_seed(settings.seed)
     for name, value in [("noise", settings.noise), ("prior scale", settings.prior_scale)]:
         if isinstance(value, int | float) and not 0 < value < float("inf"):
             raise InputError(f"The {name} is {value:g}; give a positive number.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,12 +12,20 @@ from typing import Annotated, Any
 import tyro
 
 from bayesjko.checkpoint import Checkpoint
-from bayesjko.command import INTERRUPTED, run_command, write_atomically
+from bayesjko.command import (
+    INTERRUPTED,
+    check_ending,
+    check_folder,
+    run_command,
+    strict_json,
+    write_atomically,
+)
 from bayesjko.demos import demo
 from bayesjko.devices import spread_chains
 from bayesjko.fit import fit
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
+from bayesjko.netcdf import write_netcdf
 from bayesjko.readers import read_snapshots
 from bayesjko.result import Result
 from bayesjko.selection import Selection, select
@@ -72,9 +79,12 @@ def _run(command: FitCommand) -> int:
         raise InputError(f"--jobs is {command.jobs}; give at least 1.")
     if command.resume and command.out is None:
         raise InputError("There is nothing to resume without the result it was for; give --out.")
+    if command.plots is not None:
+        check_folder(command.plots)
     spread_chains(command.settings, command.jobs)
     checkpoint = None
     if command.out is not None:
+        check_ending(command.out, [".nc"])
         checkpoint = Checkpoint(command.out, resume=command.resume)
     if command.demo is not None:
         snapshots = demo(command.demo)
@@ -94,7 +104,7 @@ def _run(command: FitCommand) -> int:
         }
         result = replace(result, settings={**result.settings, "reading": reading})
         if temporary is not None:
-            result.to_datatree().to_netcdf(temporary, engine="h5netcdf")
+            write_netcdf(result.to_datatree(), temporary)
     complete = result.posterior.complete
     if checkpoint is not None and complete:
         checkpoint.discard()
@@ -104,7 +114,7 @@ def _run(command: FitCommand) -> int:
 
         pictures = plot_result(result, command.plots)
     if command.json:
-        print(json.dumps(_json(result)))
+        print(strict_json(_json(result)))
     elif not command.quiet:
         if selection is not None:
             print(selection.table(), end="\n\n")

@@ -19,9 +19,10 @@ from bayesjko.forecast.interventions import intervene
 from bayesjko.forecast.stepping import choose_substeps
 from bayesjko.models.data import Standardisation
 from bayesjko.models.dynamics import advance
-from bayesjko.models.errors import InputError
+from bayesjko.models.errors import InputError, check_seed
 from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.models.precision import double
+from bayesjko.netcdf import write_netcdf
 from bayesjko.result import Result
 
 __all__ = ["Forecast", "Mode", "Push", "forecast", "simulate_draws"]
@@ -33,6 +34,7 @@ Mode = Literal["map", "sde"]
 """`map`: one step of the fit's scheme an interval; `sde`: Euler–Maruyama with substeps."""
 
 _TRIED = 500  # particles on which steps are tried out
+_MOST_STOPS = 100_000  # of a forecast, so that a slip of the horizon is told and not simulated
 _ESCAPE = 1e6  # standard units beyond which a particle counts as lost
 
 
@@ -72,7 +74,7 @@ class Forecast:
             InputError: the folder does not exist or cannot be written to.
         """
         with write_atomically(path) as temporary:
-            self.to_dataset().to_netcdf(temporary, engine="h5netcdf")
+            write_netcdf(self.to_dataset(), temporary)
 
 
 def forecast(
@@ -131,8 +133,7 @@ def forecast(
         raise InputError(
             f"Cannot simulate {draws} draws with {substeps} substeps; give at least 1."
         )
-    if seed < 0:
-        raise InputError(f"The seed is {seed}; give a whole number of at least 0.")
+    check_seed(seed)
     cloud, weight, begin = _start(result, start, start_time)
     rng = np.random.default_rng(seed)
     available = result.posterior.draws
@@ -283,8 +284,15 @@ def _start(
                 f"The starting cloud has shape {cloud.shape}; give finite values of shape "
                 f"(particles, {d}), the features being {', '.join(result.snapshots.features)}."
             )
-        begin = result.snapshots.times[-1] if start_time is None else start_time
-        return cloud, np.full(len(cloud), 1.0 / len(cloud)), float(begin)
+        begin = float(result.snapshots.times[-1] if start_time is None else start_time)
+        if not np.isfinite(begin):
+            raise InputError(f"The start's time is {begin}; give a finite time.")
+        return cloud, np.full(len(cloud), 1.0 / len(cloud)), begin
+    if start_time is not None:
+        raise InputError(
+            "A start's time is told of a cloud of your own; give that as the start, or the time "
+            "of a snapshot instead."
+        )
     index = result.snapshot_index(None if start is None else float(start))
     snapshots = result.snapshots
     return snapshots.particles[index], snapshots.weights[index], float(snapshots.times[index])
@@ -294,6 +302,11 @@ def _stops(observed: np.ndarray, begin: float, end: float) -> np.ndarray:
     """The start, every snapshot's time on the way, then steps of the last interval, the end."""
     last = observed[-1] - observed[-2]
     small = 1e-9 * last
+    if end - begin > _MOST_STOPS * last:
+        raise InputError(
+            f"The horizon is {end - begin:g} and the last interval between snapshots {last:g}; "
+            f"give less than {_MOST_STOPS} times that."
+        )
     beyond = np.arange(max(observed[-1], begin) + last, end + small, last)
     between = np.concatenate([observed, beyond])
     inner = between[(between > begin + small) & (between < end - small)]

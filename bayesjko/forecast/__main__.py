@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from bayesjko.command import run_command, write_atomically
+from bayesjko.command import check_ending, run_command, write_atomically
 from bayesjko.forecast import Mode, forecast
 from bayesjko.forecast.interventions import read_assignments
 from bayesjko.models.likelihoods.residual import Scheme
+from bayesjko.netcdf import write_netcdf
 from bayesjko.points import read_points
 from bayesjko.result import Result, load_result
 
@@ -54,6 +55,7 @@ class ForecastCommand:
 
 
 def _run(command: ForecastCommand) -> None:
+    check_ending(command.out, [".nc"])
     result = load_result(command.result)
     with write_atomically(command.out) as temporary:
         found = forecast(
@@ -69,7 +71,7 @@ def _run(command: ForecastCommand) -> None:
             fixed=read_assignments(command.set, "--set"),
             scale=read_assignments(command.scale, "--scale"),
         )
-        found.to_dataset().to_netcdf(temporary, engine="h5netcdf")
+        write_netcdf(found.to_dataset(), temporary)
     draws, times, particles, _ = found.trajectories.shape
     print(
         f"{draws} draws of {particles} particles at {times} times, "

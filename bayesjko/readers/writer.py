@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesjko.command import write_atomically
+from bayesjko.command import check_ending, write_atomically
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import SnapshotError
+from bayesjko.netcdf import write_netcdf
 
 __all__ = ["WRITERS", "to_dataset", "write_snapshots"]
 
@@ -26,7 +27,7 @@ def write_snapshots(snapshots: Snapshots, path: str | os.PathLike[str]) -> None:
     and a simulation's truth only by netCDF and Zarr. The file appears whole or not at all.
 
     Raises:
-        SnapshotError: the ending is unknown, the directory is not there, or a table cannot hold
+        InputError: the ending is unknown, the directory is not there, or a table cannot hold
             these feature names.
 
     Examples:
@@ -40,11 +41,7 @@ def write_snapshots(snapshots: Snapshots, path: str | os.PathLike[str]) -> None:
         True
     """
     target = Path(path)
-    write = WRITERS.get(target.suffix.lower())
-    if write is None:
-        raise SnapshotError(
-            f"Cannot write '{target}': its ending must be one of {', '.join(WRITERS)}."
-        )
+    write = WRITERS[check_ending(target, WRITERS)]
     with write_atomically(target) as fresh:
         write(snapshots, fresh)
 
@@ -70,7 +67,7 @@ def to_dataset(snapshots: Snapshots) -> xr.Dataset:
 
 def _write_netcdf(snapshots: Snapshots, path: Path) -> None:
     encoding = {name: {"_FillValue": None} for name in "xtw"}
-    to_dataset(snapshots).to_netcdf(path, engine="h5netcdf", encoding=encoding)
+    write_netcdf(to_dataset(snapshots), path, encoding=encoding)
 
 
 def _write_zarr(snapshots: Snapshots, path: Path) -> None:

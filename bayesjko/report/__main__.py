@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from bayesjko.command import run_command, write_atomically
+from bayesjko.command import check_ending, run_command, write_atomically
 from bayesjko.report import report
 from bayesjko.result import load_result
 
@@ -28,6 +28,7 @@ class ReportCommand:
 
 
 def _run(command: ReportCommand) -> None:
+    check_ending(command.out, [".html", ".htm"])
     result = load_result(command.result)
     with write_atomically(command.out) as temporary:
         temporary.write_text(report(result), encoding="utf-8")

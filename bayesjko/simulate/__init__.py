@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from bayesjko.models.data import SnapshotError, Snapshots
+from bayesjko.models.errors import check_seed
 from bayesjko.models.precision import double
 from bayesjko.potentials import CHAINED, POTENTIALS
 
@@ -74,7 +75,7 @@ def simulate(
         Snapshots whose `truth` rebuilds the drift (`true_drift`).
 
     Raises:
-        SnapshotError: an argument is out of its range, or particles escape to infinity.
+        InputError: an argument is out of its range, or particles escape to infinity.
 
     Examples:
         >>> import bayesjko
@@ -258,11 +259,12 @@ def _check(truth: Mapping[str, Any], substeps: int) -> None:
             )
     if truth["start"] not in STARTS:
         raise SnapshotError(f"There is no start {truth['start']!r}; choose {' or '.join(STARTS)}.")
-    least = {"particles": 2, "dimension": 1, "beta": 0, "seed": 0, "substeps": 1}
+    least = {"particles": 2, "dimension": 1, "beta": 0, "substeps": 1}
     for name, low in least.items():
         value = {**truth, "substeps": substeps}[name]
         if not low <= value < np.inf:
             raise SnapshotError(f"{name} is {value}; it must be finite and at least {low}.")
+    check_seed(truth["seed"])
     if not np.isfinite(truth["interaction_scale"]):
         raise SnapshotError("interaction_scale is not a finite number; give one.")
     times = np.array(truth["times"])

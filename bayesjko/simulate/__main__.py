@@ -10,8 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bayesjko.command import run_command, write_atomically
-from bayesjko.models.data import SnapshotError
+from bayesjko.command import check_ending, run_command, write_atomically
 from bayesjko.readers import WRITERS, write_snapshots
 from bayesjko.simulate import simulate
 
@@ -58,18 +57,14 @@ class Simulation:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m bayesjko.simulate`; returns the exit code."""
-    return run_command("python -m bayesjko.simulate", Simulation, _run, arguments)
+    return run_command("bayesjko.simulate", Simulation, _run, arguments)
 
 
 def _run(options: Simulation) -> None:
     settings = dict(vars(options))
     out: Path = settings.pop("out")
     settings.pop("unpaired")  # what not being paired means
-    ending = out.suffix.lower()
-    if ending not in WRITERS:
-        raise SnapshotError(
-            f"Cannot write '{out}': its ending must be one of {', '.join(WRITERS)}."
-        )
+    ending = check_ending(out, WRITERS)
     with write_atomically(out) as fresh:  # a place that cannot be written fails before the work
         found = simulate(**settings)
         write_snapshots(found, fresh)

@@ -1,5 +1,6 @@
 """Exit codes, sentences and files of every command."""
 
+import errno
 import os
 import stat
 import sys
@@ -7,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 import tyro
+import xarray as xr
 
-from bayesjko.command import run_command, write_atomically
+from bayesjko.command import check_folder, run_command, strict_json, write_atomically
 from bayesjko.models.errors import InputError, SnapshotError
+from bayesjko.netcdf import write_netcdf
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ def test_options_that_do_not_parse(arguments, words, encoding, capsys, monkeypat
         (FileNotFoundError(2, "No such file or directory", "a.nc"), "Cannot use 'a.nc': No such"),
         (PermissionError(13, "Permission denied", "a.nc"), "Cannot use 'a.nc': Permission denied."),
         (OSError(28, "No space left on device"), "Cannot use: No space left on device."),
+        (MemoryError(), "There is not enough memory for this; ask for less at a time."),
     ],
     ids=lambda value: None,
 )
@@ -175,6 +180,51 @@ def test_a_failure_leaves_the_old_file(tmp_path):
         fail()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_with_the_file_and_leaves_the_old_one(number, tmp_path):
+    target = tmp_path / "a.nc"
+    target.write_text("old")
+
+    def fill():
+        with write_atomically(target) as fresh:
+            fresh.write_text("half")
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(InputError, match=f"Cannot write '{target}': .*; make room"):
+        fill()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_netcdf_on_a_full_disk_is_an_error_like_any_other(tmp_path):
+    """Written by HDF5 itself it ends the process."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    data = xr.Dataset({"x": ("n", np.zeros(10_000))})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_netcdf(data, tmp_path / "a.nc")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_folders_are_looked_at_and_left_as_they_are(tmp_path):
+    (tmp_path / "file").write_text("")
+    check_folder(tmp_path)
+    check_folder(tmp_path / "new" / "newer")
+    with pytest.raises(InputError, match="Cannot write to the folder '.*file/a': Not a directory"):
+        check_folder(tmp_path / "file" / "a")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_json_is_what_every_parser_reads():
+    found = {"a": [1.5, float("nan")], "b": {"c": (float("inf"), None)}, "d": "NaN", "e": True}
+    assert (
+        strict_json(found) == '{"a": [1.5, null], "b": {"c": [null, null]}, "d": "NaN", "e": true}'
+    )
 
 
 def make_store(path: Path, content: str) -> None:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from bayesjko.command import strict_json
 from bayesjko.evaluate import evaluate, score_table
 from bayesjko.evaluate.__main__ import main
 from bayesjko.inference.distances import wasserstein
@@ -148,6 +149,14 @@ def test_a_seed_fixes_the_scores_and_threads_do_not_matter(scores):
     assert evaluate(RESULT, TEST, draws=21, jobs=1) == scores
     few = [evaluate(RESULT, TEST, draws=3, seed=seed) for seed in (0, 0, 1)]
     assert few[0] == few[1] != few[2]
+
+
+def test_snapshots_of_two_are_scored_and_what_has_no_value_is_none_in_json():
+    test = Snapshots(np.array([0.2, 1.1]), tuple(cloud[:2] for cloud in TEST.particles[:2]))
+    row = evaluate(RESULT, test, draws=2)["intervals"][0]
+    assert np.isnan(row["floor_bw_uvp"])
+    assert json.loads(strict_json(row))["floor_bw_uvp"] is None
+    assert np.isfinite([row["w1"], row["floor_w1"], row["bw_uvp"]]).all()
 
 
 @pytest.mark.parametrize(

@@ -149,9 +149,13 @@ def test_particles_that_escape_are_told_with_the_time():
         ({"horizon": -1.0}, "positive"),
         ({"horizon": np.inf}, "positive"),
         ({"horizon": np.nan}, "positive"),
+        ({"horizon": 1e300}, "The horizon is 1e\\+300 and the last interval"),
+        ({"start": np.ones((4, 2)), "start_time": np.nan}, "start's time is nan"),
+        ({"start_time": 1.0}, "of a cloud of your own"),
         ({"draws": 0}, "at least 1"),
         ({"substeps": 0}, "at least 1"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**70}, "seed is 1180591620717411303424"),
     ],
 )
 def test_what_cannot_be_forecast_is_told(options, said):

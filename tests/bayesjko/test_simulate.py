@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from bayesjko.models.data import SnapshotError
+from bayesjko.models.errors import InputError, SnapshotError
 from bayesjko.readers import read_snapshots
 from bayesjko.simulate import simulate, true_drift, true_potential
 from bayesjko.simulate.__main__ import main
@@ -168,6 +168,7 @@ def test_float64_without_touching_the_users_setting():
         ({"dimension": 0}, "dimension is 0"),
         ({"substeps": 0}, "substeps is 0"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, "seed is 4294967296; .* to 2³² − 1"),
         ({"snapshots": 1}, "at least two"),
         ({"tau": float("inf")}, "finite and increasing"),
         ({"tau": 0.0}, "increasing"),
@@ -177,7 +178,7 @@ def test_float64_without_touching_the_users_setting():
     ],
 )
 def test_what_cannot_be_simulated_ends_in_a_sentence(settings, sentence):
-    with pytest.raises(SnapshotError, match=sentence):
+    with pytest.raises(InputError, match=sentence):
         simulate(**{"particles": 20, "substeps": 5, **settings})
 
 
