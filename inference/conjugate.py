@@ -22,7 +22,7 @@ from bayesjko.inference.running import Run
 __all__ = ["WIDENING", "conditioned_problem", "infer"]
 
 WIDENING = 5.0
-"""Of the prior's scale over the most probable one; see docs of the calibration."""
+"""Of the prior's scale over the most probable one; experiments/calibration counts what it does."""
 
 _LIGHT = 1e-7  # ridge to start from, relative to the features' own information
 _FAINT = 1e-9  # ridge at the least, likewise

@@ -14,7 +14,6 @@ from bayesjko.inference.transport import optimal_plan
 
 __all__ = [
     "bures_wasserstein",
-    "energy_distance",
     "energy_score",
     "median_distance",
     "mmd",
@@ -79,23 +78,6 @@ def energy_score(
     x, a = _cloud(x, wx)
     y, b = _cloud(y, wy)
     return _mean_distance(x, y, a, b) - 0.5 * _mean_distance(x, x, a, a)
-
-
-def energy_distance(
-    x: Float[np.ndarray, "n d"],
-    y: Float[np.ndarray, "m d"],
-    wx: Float[np.ndarray, " n"] | None = None,
-    wy: Float[np.ndarray, " m"] | None = None,
-) -> float:
-    """2E‖X − Y‖ − E‖X − X′‖ − E‖Y − Y′‖, in the clouds' units; zero for equal clouds only.
-
-    Székely & Rizzo, J. Stat. Plan. Inference 143, 2013. SciPy's one-dimensional function of the
-    same name is the square root of this. O((n + m)²) time in bounded memory.
-    """
-    x, a = _cloud(x, wx)
-    y, b = _cloud(y, wy)
-    within = _mean_distance(x, x, a, a) + _mean_distance(y, y, b, b)
-    return max(2 * _mean_distance(x, y, a, b) - within, 0.0)
 
 
 def mmd(

@@ -85,13 +85,6 @@ class Identifiability:
     movement: Movement
     warnings: tuple[str, ...] = ()
 
-    @property
-    def prior_share(self) -> float:
-        """Share of all directions that the prior dominates."""
-        if not self.spectrum:
-            return 0.0
-        return sum(value < 1.0 for value in self.spectrum) / len(self.spectrum)
-
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Identifiability:
         """What `dataclasses.asdict` made JSON types of."""

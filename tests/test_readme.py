@@ -195,10 +195,9 @@ def test_links_lead_somewhere(readme):
         for h in re.findall(r"^#+ (.*)", readme, re.M)
     }
     assert set(re.findall(r"\]\(#([^)]+)\)", readme)) <= headings
-    if (ROOT / "docs").exists():  # not in a source archive
-        for target in targets:
-            assert (ROOT / target).exists(), target
-        assert (ROOT / "docs/figures/landscape.png").stat().st_size < 150_000
+    for target in targets:
+        assert (ROOT / target).exists(), target
+    assert (ROOT / "docs/figures/landscape.png").stat().st_size < 150_000
 
 
 def test_make_targets_that_are_named_exist(readme):

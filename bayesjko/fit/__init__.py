@@ -415,7 +415,7 @@ def _scheme(settings: FitSettings, snapshots: Snapshots) -> Scheme:
     """Where the residual takes the force.
 
     A coupling of two samples is made of both alike: at either end the force is correlated with the
-    errors of that end's cloud, at the midpoint those of both cancel (see docs on calibration).
+    errors of that end's cloud, at the midpoint those of both cancel (experiments/calibration).
     The noise of a paired particle comes after its start and is independent of the force there; and
     the map of a piecewise energy has to be stepped over intervals too long to solve for a midpoint.
     """
