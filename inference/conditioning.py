@@ -24,6 +24,7 @@ from bayesjko.models.likelihoods.residual import Statistics
 
 __all__ = [
     "NOISE_SHAPE",
+    "ROUNDING",
     "Conditioned",
     "Noise",
     "condition",
@@ -37,6 +38,9 @@ Noise = float | Literal["estimate", "inverse-gamma"]
 
 NOISE_SHAPE = 1e-3
 """Of s²'s inverse-gamma prior: as good as flat in log s²."""
+
+ROUNDING = float(np.finfo(float).eps) ** 2
+"""Variance of positions in standard units that is never undercut, even where nobody moves."""
 
 _RELATIVE_RATE = 1e-12  # of the mean square: keeps the evidence of noise-free data finite
 _FLOOR, _CEILING = 1e-12, 1e6  # of the prior's precision, relative to the data's
@@ -172,7 +176,7 @@ def draw_conditioned(
 
 def noise_rate(square: float) -> float:
     """Of s²'s inverse-gamma prior, given Σ n w ‖y − x‖²/τ."""
-    return _RELATIVE_RATE * square
+    return max(_RELATIVE_RATE * square, ROUNDING)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import block_diag
 
 from bayesjko.inference.calibration import paired_meat, residual_meat
-from bayesjko.inference.conditioning import Noise
+from bayesjko.inference.conditioning import ROUNDING, Noise
 from bayesjko.inference.displacement import displacement_meat
-from bayesjko.inference.problem import LinearProblem
+from bayesjko.inference.problem import LinearProblem, Meat
 from bayesjko.inference.score import DensityMethod, Score, fit_score
 from bayesjko.inference.transport import Solver, couple
 from bayesjko.models.data import Couplings, Snapshots
@@ -73,13 +74,14 @@ def residual_problem(
     counts = tuple(coupling.effective_count for coupling in couplings)
     intervals = _by_interval(energy, couplings, scheme, period_of)
     blocks = _by_period(intervals)
-    if not sum(block.square for block in blocks) > 0.0:
+    # particles that were followed and stayed say that no force acts; clouds that agree are copies
+    if solver != "paired" and not sum(block.square for block in blocks) > 0.0:
         raise InputError(
             "No particle moves: all snapshots hold the same positions, and there is nothing to "
             "learn a force from; look whether they are copies of one another."
         )
     if solver == "paired":
-        meat = paired_meat(energy, couplings, scheme, period_of)
+        meat = _rounded(paired_meat(energy, couplings, scheme, period_of), blocks)
     elif scheme == "explicit" and time_variation != "static":
         meat = displacement_meat(energy, snapshots, couplings, scores)
     else:
@@ -95,6 +97,18 @@ def residual_problem(
             energy, snapshots, scheme, tuple(period_of), solver, counts, scores, seed
         ),
     )
+
+
+def _rounded(meat: Meat, blocks: Sequence[Statistics]) -> Meat:
+    """That of the positions' rounding where nobody moves and no energy leaves anything to say."""
+
+    def at_least(coefficients: Float[np.ndarray, "period K"]) -> Float[np.ndarray, "S S"]:
+        found = meat(coefficients)
+        if np.any(found):
+            return found
+        return ROUNDING * np.asarray(block_diag(*(block.gram for block in blocks)))
+
+    return at_least
 
 
 def scored_couplings(

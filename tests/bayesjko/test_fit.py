@@ -292,3 +292,11 @@ def test_the_module_runs_without_a_warning(data):
         check=False,
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("covariance", ["model", "sandwich"])
+def test_particles_that_never_move_feel_no_force(covariance):
+    cloud = np.random.default_rng(2).normal(size=(40, 2))
+    still = Snapshots(np.arange(3.0), (cloud, cloud, cloud), paired=True)
+    result = fit(still, potential="poly:2", internal=False, covariance=covariance, draws=8, jobs=1)
+    assert np.max(np.abs(result.drift(cloud))) < 1e-9
