@@ -16,9 +16,10 @@ class FitSettings:
     """How an energy is learned from snapshots."""
 
     potential: str = "rbf:100"
-    """Basis of the potential V: poly:DEGREE, rbf:CENTRES[:WIDTH], fourier:FEATURES[:WIDTH], joined
-    by '+', or none. Widths are in units of the data's spread. Or a network, mlp:UNITS,UNITS with as
-    many hidden layers as numbers: trained on the couplings, its last layer then inferred."""
+    """Basis of the potential V: poly:DEGREE, powers:DEGREE (of each feature by itself),
+    rbf:CENTRES[:WIDTH], fourier:FEATURES[:WIDTH], joined by '+', or none. Widths are in units of
+    the data's spread. Or a network, mlp:UNITS,UNITS with as many hidden layers as numbers: trained
+    on the couplings, its last layer then inferred."""
     interaction: str = "none"
     """Basis of the interaction W, likewise."""
     internal: bool = True

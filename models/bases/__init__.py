@@ -11,11 +11,12 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from bayesjko.models.bases import fourier, polynomial, rbf
+from bayesjko.models.bases import fourier, polynomial, powers, rbf
 from bayesjko.models.bases.basis import Basis, CloudAverage, Even, Scaled, Stacked
 from bayesjko.models.bases.fourier import Fourier
 from bayesjko.models.bases.neural import Neural, widths_of
 from bayesjko.models.bases.polynomial import Polynomial
+from bayesjko.models.bases.powers import Powers
 from bayesjko.models.bases.rbf import RBF
 from bayesjko.models.errors import InputError
 
@@ -29,6 +30,7 @@ __all__ = [
     "Fourier",
     "Neural",
     "Polynomial",
+    "Powers",
     "Scaled",
     "Stacked",
     "build_basis",
@@ -39,6 +41,7 @@ Builder = Callable[..., Basis]
 
 BASES: dict[str, Builder] = {
     "poly": polynomial.build,
+    "powers": powers.build,
     "rbf": rbf.build,
     "fourier": fourier.build,
 }
@@ -54,7 +57,8 @@ def build_basis(
     """The basis a user named, placed on the data.
 
     Args:
-        name: `poly:DEGREE`, `rbf:CENTRES[:WIDTH]`, `fourier:FEATURES[:WIDTH]`, joined by `+`.
+        name: `poly:DEGREE`, `powers:DEGREE`, `rbf:CENTRES[:WIDTH]`,
+            `fourier:FEATURES[:WIDTH]`, joined by `+`.
         points: where the features must live, in standard units: particles for a potential,
             differences of particles for an interaction.
         even: only features with φ(−x) = φ(x), all that an interaction depends on.

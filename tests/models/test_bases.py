@@ -21,7 +21,7 @@ WEIGHT = RNG.dirichlet(np.ones(9))
 # the origin and an axis among them: where a power may become 0/0
 POINTS = np.concatenate([[[0.0, 0.0], [0.7, 0.0]], RNG.normal(size=(4, 2))])
 
-NAMES = ["poly:4", "rbf:6", "fourier:7:0.8", "poly:2+rbf:3:0.6"]
+NAMES = ["poly:4", "powers:3", "rbf:6", "fourier:7:0.8", "poly:2+rbf:3:0.6"]
 EVEN = [f"even {name}" for name in NAMES]
 
 
