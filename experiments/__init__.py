@@ -10,7 +10,14 @@ EXPERIMENTS: Mapping[str, str] = {
     "bands": "bayesjko.experiments.bands",
     "calibration": "bayesjko.experiments.calibration",
     "countries": "bayesjko.experiments.countries",
+    "design": "bayesjko.experiments.design",
+    "embryoid": "bayesjko.experiments.embryoid",
+    "emt": "bayesjko.experiments.emt",
+    "general": "bayesjko.experiments.general",
+    "identifiability": "bayesjko.experiments.identifiability",
     "interval": "bayesjko.experiments.interval",
+    "lightspeed": "bayesjko.experiments.lightspeed",
+    "scaling": "bayesjko.experiments.scaling",
     "selection": "bayesjko.experiments.selection",
 }
 """Every experiment by its name: the module whose `EXPERIMENT` specifies it."""

@@ -14,6 +14,7 @@ import tyro
 
 from bayesjko.command import run_command
 from bayesjko.experiments import EXPERIMENTS
+from bayesjko.experiments.datafiles import FOLDER
 from bayesjko.experiments.engine import experiment, run
 from bayesjko.models.errors import InputError
 
@@ -43,6 +44,8 @@ class Run:
     """Of every case and method, instead of the experiment's own number."""
     only: tuple[str, ...] = ()
     """Patterns of CASE/METHOD, such as 'styblinski_tang/*': run no other cells."""
+    data: Path | None = None
+    """Folder of the data files that embryoid and emt read; $BAYESJKO_DATA if not given."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ def _run(options: Run) -> int:
     for name, value in [("jobs", options.jobs), ("replicates", options.replicates)]:
         if value is not None and value < 1:
             raise InputError(f"--{name} is {value}; give at least 1.")
+    if options.data is not None:
+        os.environ[FOLDER] = str(options.data.resolve())  # where workers find it too
     jobs = options.jobs or os.cpu_count() or 1
     folder = options.out / (options.name + "-smoke" * options.smoke)
     outcome = run(
@@ -89,6 +94,7 @@ def _command(options: Run) -> str:
     words += ["--smoke"] if options.smoke else []
     words += ["--replicates", str(options.replicates)] if options.replicates else []
     words += ["--only", *options.only] if options.only else []
+    words += ["--data", "FOLDER"] if experiment(options.name).files and not options.smoke else []
     return shlex.join(words)
 
 

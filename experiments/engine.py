@@ -85,7 +85,8 @@ def run(
         only: patterns of CASE/METHOD; cells that match none are left alone.
 
     Raises:
-        InputError: the folder cannot be used, or nothing matches the patterns.
+        InputError: the folder cannot be used, a data file is not there, or nothing matches the
+            patterns.
     """
     start = perf_counter()
     studies = experiment.chosen(smoke=smoke, replicates=replicates)
@@ -96,6 +97,9 @@ def run(
     ]
     if not wanted:
         raise InputError(f"No CASE/METHOD of {name} matches {' or '.join(only)}.")
+    files = () if smoke else experiment.files
+    for file in files:
+        file.path()
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -117,7 +121,8 @@ def run(
         with write_atomically(folder / f"{stem}.csv") as fresh:
             table.to_csv(fresh, index=False, float_format="%.6g")
     report.draw(folder / "figures")
-    this = Run(name, command, jobs, perf_counter() - start, len(missing))
+    read = {file.name: file.digest() for file in files}
+    this = Run(name, command, jobs, perf_counter() - start, len(missing), read)
     with write_atomically(folder / "README.md") as fresh:
         fresh.write_text(readme(experiment, this, cells, report, folder), "utf-8")
     metrics = next(iter(report.tables.values()))

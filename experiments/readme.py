@@ -6,8 +6,8 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Run:
         jobs: processes.
         seconds: it took.
         measured: how many cells it measured itself; earlier runs left the others.
+        files: the data it read, by name, with their SHA-256.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Run:
     jobs: int
     seconds: float
     measured: int
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 def readme(
@@ -60,6 +62,7 @@ def readme(
         f"- Versions: {', '.join(f'{name} {_version(name)}' for name in _VERSIONS)}; "
         f"commit {_commit()}.",
     ]
+    lines += [f"- Data: {name}, SHA-256 {digest}." for name, digest in run.files.items()]
     for stem, table in report.tables.items():
         lines += ["", f"## {stem}.csv", "", *_markdown(table)]
     pictures = sorted((folder / "figures").glob("*.png"))

@@ -15,7 +15,16 @@ from bayesjko import Result, Snapshots, fit, simulate
 from bayesjko.intervals import shortest_interval
 from bayesjko.simulate import true_drift
 
-__all__ = ["LEVELS", "Grid", "Truth", "recover", "recovery_table"]
+__all__ = [
+    "LEVELS",
+    "Grid",
+    "Truth",
+    "beta_numbers",
+    "force_numbers",
+    "probes",
+    "recover",
+    "recovery_table",
+]
 
 LEVELS = (50, 80, 90, 95)
 """Nominal coverages that are measured, in per cent."""
@@ -69,13 +78,14 @@ def recover(truth: Truth, settings: Mapping[str, Any], replicate: int) -> dict[s
         test, where there are such. `seconds` is its processor time.
     """
     snapshots = simulate(**truth.simulation, seed=replicate)
-    points = _probes(truth, snapshots, replicate)
+    points = probes(truth, snapshots, replicate)
     start = time.process_time()
     result = fit(snapshots, jobs=1, seed=replicate, **{**truth.settings, **settings})
     seconds = time.process_time() - start
+    true = true_drift(_truth(result), points, snapshots.particles[-1])
     return {
-        **_drift_numbers(result, points),
-        **_beta_numbers(result),
+        **force_numbers(result.drift(points), true),
+        **beta_numbers(result),
         **_test_numbers(result),
         "coefficients": float(result.energy.size),
         "warned": float(any("do not trust" in note for note in result.posterior.notes)),
@@ -92,7 +102,8 @@ def recovery_table(cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _probes(truth: Truth, snapshots: Snapshots, replicate: int) -> Float[np.ndarray, "n d"]:
+def probes(truth: Truth, snapshots: Snapshots, replicate: int) -> Float[np.ndarray, "n d"]:
+    """Where the drift is compared."""
     if truth.probes is not None:
         return truth.probes.points()
     pooled = np.concatenate(snapshots.particles)
@@ -100,9 +111,10 @@ def _probes(truth: Truth, snapshots: Snapshots, replicate: int) -> Float[np.ndar
     return pooled[rng.choice(len(pooled), _PROBES, replace=False)]
 
 
-def _drift_numbers(result: Result, points: Float[np.ndarray, "n d"]) -> dict[str, float]:
-    true = true_drift(_truth(result), points, result.snapshots.particles[-1])
-    draws = result.drift(points)
+def force_numbers(
+    draws: Float[np.ndarray, "draws n d"], true: Float[np.ndarray, "n d"]
+) -> dict[str, float]:
+    """Coverage, error and spread of a force at points, the last two relative to the true one's."""
     signal = np.sqrt(np.mean(true**2))
     numbers = {
         "error": np.sqrt(np.mean((draws.mean(axis=0) - true) ** 2)) / signal,
@@ -111,7 +123,8 @@ def _drift_numbers(result: Result, points: Float[np.ndarray, "n d"]) -> dict[str
     return {f"cover_{level}": _covered(draws, true, level) for level in LEVELS} | numbers
 
 
-def _beta_numbers(result: Result) -> dict[str, float]:
+def beta_numbers(result: Result) -> dict[str, float]:
+    """The true β, its posterior mean and spread, and whether its interval has it and has zero."""
     draws = result.beta
     if draws is None:
         return {}

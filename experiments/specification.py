@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from bayesjko.experiments.datafiles import DataFile
+
 __all__ = ["Cell", "Experiment", "Report", "Study"]
 
 Measure = Callable[[Any, Any, int], Mapping[str, float]]
@@ -86,12 +88,14 @@ class Experiment:
         smoke: of a run of seconds that shows that everything works.
         report: of the finished cells, one row each, and of those that failed, which have an
             `failure` and no numbers.
+        files: data that the full run reads, and the smoke does without.
     """
 
     question: str
     studies: tuple[Study, ...]
     smoke: tuple[Study, ...]
     report: Callable[[pd.DataFrame], Report]
+    files: tuple[DataFile, ...] = ()
 
     def chosen(self, *, smoke: bool, replicates: int | None) -> tuple[Study, ...]:
         """The studies of a run, with another number of replicates if one is given."""

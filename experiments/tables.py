@@ -1,0 +1,59 @@
+"""Means over replicates with their standard errors: what an experiment's table is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["mean_table", "whole"]
+
+
+def mean_table(
+    cells: pd.DataFrame,
+    means: Sequence[str],
+    medians: Sequence[str] = ("seconds",),
+    keys: Sequence[str] = ("case", "method"),
+) -> pd.DataFrame:
+    """A row for each case and method, in the order in which the cells name them.
+
+    Args:
+        cells: one row each, those that failed with a `failure`.
+        means: numbers to average, each followed by its standard error `NAME_se`; one that no cell
+            of a row has is missing there.
+        medians: numbers whose median is told instead.
+        keys: columns that say which cells belong to a row.
+    """
+    rows = [
+        {**dict(zip(keys, key, strict=True)), **_summary(group, means, medians)}
+        for key, group in cells.groupby(list(keys), sort=False)
+    ]
+    return pd.DataFrame(rows)
+
+
+def whole(cells: pd.DataFrame) -> pd.DataFrame:
+    """Those that did not fail."""
+    return cells[cells["failure"].isna()] if "failure" in cells else cells
+
+
+def _summary(
+    group: pd.DataFrame, means: Sequence[str], medians: Sequence[str]
+) -> dict[str, float | int]:
+    found = whole(group)
+    numbers: dict[str, float | int] = {"replicates": len(found), "failed": len(group) - len(found)}
+    for name in means:
+        values = _values(found, name)
+        count = len(values)
+        numbers[name] = float(values.mean()) if count else np.nan
+        numbers[f"{name}_se"] = float(values.std() / np.sqrt(count)) if count > 1 else np.nan
+    for name in medians:
+        values = _values(found, name)
+        numbers[name] = float(values.median()) if len(values) else np.nan
+    return numbers
+
+
+def _values(cells: pd.DataFrame, name: str) -> pd.Series:
+    if name not in cells:
+        return pd.Series(dtype=float)
+    return cells[name].dropna().astype(float)
