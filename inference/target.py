@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
+from numpyro import distributions as dist  # by `from`: where ArviZ 1 made numpyro lazy, too
 from numpyro.handlers import block, seed, trace
 from numpyro.infer.util import constrain_fn, potential_energy
 from scipy.linalg import block_diag

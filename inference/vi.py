@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-import numpyro.distributions as dist
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
+from numpyro import distributions as dist
 from numpyro.infer import SVI, Trace_ELBO, autoguide, init_to_value
 from tqdm import tqdm
 

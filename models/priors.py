@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
 import numpyro
-import numpyro.distributions as dist
 from jaxtyping import Array, Float
+from numpyro import distributions as dist
 
 __all__ = ["PRIORS", "Prior", "ard", "hierarchical", "horseshoe", "normal"]
 

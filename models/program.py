@@ -14,10 +14,10 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-import numpyro.distributions as dist
 from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float
+from numpyro import distributions as dist
 
 from bayesjko.models.priors import PRIORS
 

@@ -1,5 +1,8 @@
 """Every method on one problem: all agree with the closed form, each as well as it promises."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
@@ -70,3 +73,24 @@ def test_an_unknown_noise_is_found_as_in_the_closed_form():
     assert 0.1 * len(exact.draws) < len(kept) < 0.9 * len(exact.draws)
     assert found.draws[..., -1].min() > 0.0
     np.testing.assert_allclose(found.mean[0], kept.mean(axis=0)[0], atol=0.02)
+
+
+LAZY = """
+import importlib.util, sys
+
+spec = importlib.util.find_spec("numpyro")
+loader = importlib.util.LazyLoader(spec.loader)
+spec.loader = loader
+sys.modules["numpyro"] = numpyro = importlib.util.module_from_spec(spec)
+loader.exec_module(numpyro)
+
+import bayesjko.inference.{module}
+
+assert numpyro.distributions.distribution is sys.modules["numpyro.distributions.distribution"]
+"""
+
+
+@pytest.mark.parametrize("module", ["target", "vi"])
+def test_numpyro_is_whole_where_another_library_has_announced_it(module):
+    """As ArviZ 1 does; `import numpyro.distributions` then runs that package twice, in pieces."""
+    subprocess.run([sys.executable, "-c", LAZY.format(module=module)], check=True)
