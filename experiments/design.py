@@ -170,13 +170,15 @@ def _draw(cells: pd.DataFrame, path: Path) -> None:
         save(figure, path)
 
 
-def _relaxation(particles: int, draws: int, settings: Mapping[str, Any]) -> dict[str, Plan]:
+def _relaxation(
+    particles: int, draws: int, settings: Mapping[str, Any], candidates: tuple[float, ...]
+) -> dict[str, Plan]:
     """Four early looks at a population that is on its way into unequal wells."""
     return {
         "relaxation": Plan(
             {"potential": "tilted_double_well", "beta": 0.2, "start": "normal"},
             (0.0, 0.1, 0.2, 0.3),
-            (0.4, 0.5, 0.7, 0.9, 1.1),
+            candidates,
             1.2,
             particles,
             draws,
@@ -190,7 +192,7 @@ EXPERIMENT = Experiment(
     "that forecast better than one that goes on with equal spacing?",
     studies=(
         Study(
-            _relaxation(500, 200, {"potential": "poly:4"}),
+            _relaxation(500, 200, {"potential": "poly:4"}, (0.4, 0.5, 0.7, 0.9, 1.1)),
             {"flow": {"likelihood": "flow"}},
             40,
             sample_next,
@@ -198,7 +200,7 @@ EXPERIMENT = Experiment(
     ),
     smoke=(
         Study(
-            _relaxation(60, 10, {"potential": "poly:2", "internal": False}),
+            _relaxation(60, 10, {"potential": "poly:2", "internal": False}, (0.4, 0.8)),
             {"residual": {"likelihood": "residual"}},
             1,
             sample_next,

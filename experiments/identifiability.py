@@ -183,8 +183,8 @@ EXPERIMENT = Experiment(
     "is close to equilibrium, and where there are few snapshots?",
     studies=(
         Study(_gauge(1000), {"residual": METHODS["residual"]}, 20, recover_terms),
-        Study(_equilibrium((1.0, 0.9, 0.8, 0.6, 0.4, 0.2), 1000), METHODS, 20, recover_terms),
-        Study(_snapshots((2, 3, 4, 6, 11), _TOGETHER), METHODS, 20, recover_terms),
+        Study(_equilibrium((1.0, 0.9, 0.8, 0.6, 0.4, 0.2), 1000), METHODS, 15, recover_terms),
+        Study(_snapshots((2, 3, 4, 6, 11), _TOGETHER), METHODS, 15, recover_terms),
     ),
     smoke=(
         Study(

@@ -218,7 +218,7 @@ EXPERIMENT = Experiment(
     ),
     smoke=(
         Study(
-            _cases((2, 3), (60, 120), paired=True, tested=20),
+            _cases((2, 3), (60,), paired=True, tested=20),
             {"linear": {"potential": "powers:2"}},
             2,
             grow,
