@@ -9,6 +9,7 @@ __all__ = ["EXPERIMENTS"]
 EXPERIMENTS: Mapping[str, str] = {
     "bands": "bayesjko.experiments.bands",
     "calibration": "bayesjko.experiments.calibration",
+    "changing": "bayesjko.experiments.changing",
     "countries": "bayesjko.experiments.countries",
     "design": "bayesjko.experiments.design",
     "embryoid": "bayesjko.experiments.embryoid",

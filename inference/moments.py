@@ -284,11 +284,14 @@ def _problem(
     )
     meat = weighted.T @ covariance @ weighted
 
-    def fit_test(conditioned: Conditioned) -> GoodnessOfFit:
+    def fit_test(
+        conditioned: Conditioned, mixed: Float[np.ndarray, "P P"] | None = None
+    ) -> GoodnessOfFit:
+        jacobian = found.jacobian if mixed is None else found.jacobian @ mixed
         return goodness_of_fit(
-            found.observed - found.jacobian @ conditioned.mean.ravel(),
+            found.observed - jacobian @ conditioned.mean.ravel(),
             weight,
-            found.jacobian,
+            jacobian,
             conditioned.joint_inverse(),
             covariance,
             np.tile(conditioned.ridge, max(period_of) + 1),

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from bayesjko.inference.conditioning import Conditioned, Noise
+from bayesjko.inference.conditioning import Noise
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
@@ -61,7 +61,7 @@ class LinearProblem:
         meat: the estimating function's covariance, counted per particle, all S·K coefficients of
             all periods together.
         fit_test: whether the data are a gradient flow of this energy, where the likelihood can
-            tell.
+            tell: of the problem conditioned, or of one `mixed` from other coordinates.
         discretisation: how far simulating between the snapshots moves the forces that a
             quadrature in time finds, in posterior standard deviations.
         diffusive: whether β, where there is one, is known not to be negative: the process cannot
@@ -80,7 +80,7 @@ class LinearProblem:
     periods: int
     noise: Noise
     meat: Meat
-    fit_test: Callable[[Conditioned], GoodnessOfFit] | None = None
+    fit_test: Callable[..., GoodnessOfFit] | None = None
     discretisation: float = 0.0
     diffusive: bool = False
     notes: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -113,21 +114,18 @@ def _near(
 def walked(
     problem: LinearProblem, mixed: Float[np.ndarray, "P P"], scale: float = 1.0
 ) -> LinearProblem:
-    """A problem with an energy for each interval, as one of u: periods are u's then.
-
-    Its test of goodness of fit is of energies for each interval by themselves, and left out.
-    """
+    """A problem with an energy for each interval, as one of u: periods are u's then."""
     shape = (problem.periods, problem.energy.size)
 
     def meat(u: Float[np.ndarray, "period K"]) -> Float[np.ndarray, "P P"]:
         return np.asarray(mixed.T @ problem.meat((mixed @ u.ravel()).reshape(shape)) @ mixed)
 
-    again = problem.reweighted
+    again, test = problem.reweighted, problem.fit_test
     return replace(
         problem,
         blocks=_together(problem.blocks, mixed),
         meat=meat,
-        fit_test=None,
+        fit_test=None if test is None else partial(test, mixed=mixed),
         reweighted=None if again is None else _Reweighted(again, mixed),
         walk=Walk(mixed, scale),
     )

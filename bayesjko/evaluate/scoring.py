@@ -23,6 +23,7 @@ from bayesjko.inference.distances import (
 __all__ = ["Cloud", "Prediction", "score_all"]
 
 _LEVEL = 0.90
+_COMPARED = 1500  # particles on which draws are told from their mean: transport is slow beyond
 
 Distance = Callable[..., float]
 
@@ -74,9 +75,11 @@ def score_all(
     """`intervals`, one object a prediction, and the means of `w1` and `w2` over them.
 
     Each score comes as `name` for the posterior mean and as `name_low` and `name_high` around 90%
-    of those of the draws; beside it `persistence_name` (nobody moves), `floor_name` (another sample
-    of what was seen) and, where there is one, `mccann_name`. Draws under which particles escape to
-    infinity have no score; `escaped` counts them where there are some.
+    of those of the draws (for W1 and W2 of more than 1,500 particles the mean's score and what the
+    draws add to it on 1,500 random ones, the same for all); beside it `persistence_name` (nobody
+    moves), `floor_name` (another sample of what was seen) and, where there is one, `mccann_name`.
+    Draws under which particles escape to infinity have no score; `escaped` counts them where there
+    are some.
 
     Args:
         predictions: in the order of time.
@@ -122,20 +125,27 @@ _Waiting = dict[str, Future[float]]
 
 def _submit(
     pool: ThreadPoolExecutor, prediction: Prediction, seed: int
-) -> tuple[Prediction, _Waiting, dict[str, list[Future[float]]]]:
+) -> tuple[Prediction, _Waiting, dict[str, list[Future[float]]], _Waiting]:
     seen, start = prediction.observed, prediction.start
     one, other = _floor(prediction, seed)
     single: _Waiting = {}
     drawn: dict[str, list[Future[float]]] = {}
+    baseline: _Waiting = {}  # the mean's score on as few particles as the draws'
     first, *others = prediction.clouds
     confined = [cloud for cloud in others if np.all(np.isfinite(cloud))]
 
     def against(distance: Distance, points: np.ndarray, weight: np.ndarray) -> Future[float]:
         return pool.submit(distance, points, seen.points, weight, seen.weight)
 
+    few_rows = _few(start, seed), _few(seen, seed + 1)
     for name, distance in _distances(seen).items():
         single[name] = against(distance, first, start.weight)
-        drawn[name] = [against(distance, cloud, start.weight) for cloud in confined]
+        if name in ("w1", "w2") and max(len(first), len(seen.points)) > _COMPARED:
+            few = partial(_among, few_rows, start.weight, seen, distance)
+            baseline[name] = pool.submit(few, first)
+            drawn[name] = [pool.submit(few, cloud) for cloud in confined]
+        else:
+            drawn[name] = [against(distance, cloud, start.weight) for cloud in confined]
         single[f"persistence_{name}"] = against(distance, start.points, start.weight)
         single[f"floor_{name}"] = pool.submit(
             distance, one.points, other.points, one.weight, other.weight
@@ -146,14 +156,36 @@ def _submit(
         if name in ("w1", "w2"):
             far = prediction.cumulative
             single[f"cumulative_{name}"] = against(distance, far.points, far.weight)
-    return prediction, single, drawn
+    return prediction, single, drawn, baseline
+
+
+def _few(cloud: Cloud, seed: int) -> np.ndarray:
+    """Rows of at most so many particles."""
+    return np.random.default_rng(seed).permutation(len(cloud.points))[:_COMPARED]
+
+
+def _among(
+    rows: tuple[np.ndarray, np.ndarray],
+    weight: np.ndarray,
+    seen: Cloud,
+    distance: Distance,
+    points: np.ndarray,
+) -> float:
+    """The distance between some particles of a forecast and some of what was seen."""
+    own, others = rows
+    return distance(points[own], seen.points[others], weight[own], seen.weight[others])
 
 
 def _collect(
-    prediction: Prediction, single: _Waiting, drawn: Mapping[str, list[Future[float]]]
+    prediction: Prediction,
+    single: _Waiting,
+    drawn: Mapping[str, list[Future[float]]],
+    baseline: _Waiting,
 ) -> dict[str, float]:
     row = {"time": prediction.time} | {name: float(v.result()) for name, v in single.items()}
     scores = {name: np.array([v.result() for v in values]) for name, values in drawn.items()}
+    for name, part in baseline.items():
+        scores[name] = np.maximum(row[name] + scores[name] - part.result(), 0.0)
     if prediction.unexplained is not None:
         first, *rest, still = prediction.unexplained
         row |= {"l2_uvp": float(first), "persistence_l2_uvp": float(still)}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayesjko.command import strict_json
-from bayesjko.evaluate import evaluate, score_table
+from bayesjko.evaluate import evaluate, score_table, scoring
 from bayesjko.evaluate.__main__ import main
 from bayesjko.inference.distances import wasserstein
 from bayesjko.inference.posterior import Posterior
@@ -211,3 +211,23 @@ def test_a_command_that_fails_says_so_in_a_sentence(files, capsys, index, name, 
     assert said in written.err
     assert written.err.count("\n") == 1
     assert written.out == ""
+
+
+def test_draws_of_large_clouds_are_told_from_their_mean_on_some_particles(monkeypatch):
+    """Of clouds on a line that do not overlap, any particles tell by how much a shift adds."""
+    monkeypatch.setattr(scoring, "_COMPARED", 40)
+    rng = np.random.default_rng(0)
+    mean, seen = rng.uniform(size=(90, 1)), rng.uniform(5.0, 6.0, size=(70, 1))
+    start = scoring.Cloud(mean, np.full(90, 1 / 90))
+    prediction = scoring.Prediction(
+        time=1.0,
+        observed=scoring.Cloud(seen, np.full(70, 1 / 70)),
+        start=start,
+        clouds=np.stack([mean, *(mean - shift for shift in (0.0, 0.25, 0.5))]),
+        cumulative=start,
+    )
+    (row,) = scoring.score_all([prediction])["intervals"]
+    exact = seen.mean() - mean.mean()
+    assert row["w1"] == pytest.approx(exact, rel=1e-9)
+    low, high = np.quantile([0.0, 0.25, 0.5], [0.05, 0.95])
+    assert (row["w1_low"], row["w1_high"]) == pytest.approx((exact + low, exact + high), rel=1e-9)

@@ -43,6 +43,15 @@ def test_it_follows_the_energy_and_is_known_at_all_times(result):
     assert np.quantile(apart, 0.02) > 0.3
 
 
+def test_moments_tell_whether_it_fits(result):
+    test = result.posterior.goodness_of_fit
+    if result.settings["likelihood"] == "residual":
+        assert test is None  # couplings have no such test
+    else:
+        assert test.p_value > 0.01
+        assert test.degrees_of_freedom > 1.0
+
+
 def test_uncertainty_grows_away_from_the_snapshots(result):
     spread = [stiffness(result, time).std() for time in (1.75, 2.5, 4.0, 8.0)]
     assert np.all(np.diff(spread) > 0)

@@ -1,6 +1,6 @@
 """Energies that wander: their limits, an oracle by another road, and what the evidence finds."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from bayesjko.inference.random_walk import (
 )
 from bayesjko.models.bases import Polynomial
 from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.likelihoods.moments import goodness_of_fit
 from bayesjko.models.likelihoods.residual import Statistics
 
 ENERGY = LinearEnergy(Polynomial(((1, 0), (2, 0), (0, 2))))
@@ -165,3 +166,32 @@ def test_a_path_does_not_jump_with_the_time_asked_for():
     np.testing.assert_allclose(*close, atol=1e-3)
     ends = [wander(draws, RATE, KNOTS, np.array([t]))[:, 0] for t in (0.0, 3.0)]
     np.testing.assert_array_equal(np.stack(ends, axis=1), draws[:, [0, 2]])
+
+
+def test_the_test_of_fit_is_that_of_one_energy_where_nothing_wanders():
+    """Moment equations of three intervals, as one problem of u and as one of a single θ."""
+    rng = np.random.default_rng(4)
+    rows, times, options = 9, np.arange(4.0), replace(OPTIONS, covariance="sandwich")
+    jacobian = block_diag(*rng.normal(size=(3, rows, K)))
+    observed = jacobian @ np.tile(rng.normal(size=K), 3) + rng.normal(size=3 * rows)
+    weight, together = np.eye(3 * rows), np.tile(np.eye(K), (3, 1))
+
+    def problem_with(slopes, periods):
+        def fit_test(conditioned, mixed=None):
+            changed = slopes if mixed is None else slopes @ mixed
+            left = observed - changed @ conditioned.mean.ravel()
+            inverse, ridge = conditioned.joint_inverse(), np.tile(conditioned.ridge, periods)
+            return goodness_of_fit(left, weight, changed, inverse, weight, ridge)
+
+        gram = slopes.T @ slopes
+        moments = Statistics(gram, slopes.T @ observed, float(observed @ observed), 3.0 * rows)
+        return LinearProblem(ENERGY, (moments,), periods, 1.0, lambda _: gram, fit_test)
+
+    one, each = problem_with(jacobian @ together, 1), problem_with(jacobian, 3)
+    still = walked(each, mixing(ENERGY, times, 1e-6))
+    expected = infer(one, options).goodness_of_fit
+    np.testing.assert_allclose(
+        astuple(infer(still, options).goodness_of_fit), astuple(expected), rtol=1e-4
+    )
+    moving = infer(walked(each, mixing(ENERGY, times, 10.0)), options).goodness_of_fit
+    assert moving.degrees_of_freedom < expected.degrees_of_freedom - K
