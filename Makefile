@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: demo test doctest lint types bench readme
+.PHONY: demo test doctest lint types bench readme docs collect
 
 demo: $(installed)
 	@mkdir -p demo
@@ -44,13 +44,22 @@ bench: $(installed)
 
 # What README.md says that commands print, and its picture, made again.
 readme: demo
-	$(bin)/python docs/figures/make_landscape.py demo/figures/landscape.png docs/figures/landscape.png
+	$(bin)/python docs/scripts/shrink.py demo/figures/landscape.png docs/figures/landscape.png
 	$(bin)/python tests/test_readme.py
+
+# The documentation, in site/: its pages are run as they are built, and a warning ends the build.
+docs: $(installed)
+	MPLBACKEND=agg NO_MKDOCS_2_WARNING=1 $(bin)/python -m mkdocs build -q --strict
+	@echo "Documentation: site/index.html"
+
+# What experiments left in results/, copied to where the documentation shows it.
+collect: $(installed)
+	$(bin)/python docs/scripts/collect.py
 
 # The stamp is written last, so an interrupted set-up is done again.
 $(installed): pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'bayesjko needs Python 3.11 or newer and $(PYTHON) is %d.%d: name another with make PYTHON=python3.11.' % sys.version_info[:2])"
 	@echo "Setting up $(VENV) with $(PYTHON); this takes a minute or two."
 	@$(PYTHON) -m venv $(VENV)
-	@$(bin)/python -m pip install -q -e '.[anndata,dev]'
+	@$(bin)/python -m pip install -q -e '.[anndata,dev,docs]'
 	@touch $@

@@ -48,7 +48,7 @@ def simulate(
     interaction_scale: float = 1.0,
     seed: int = 0,
 ) -> Snapshots:
-    """Snapshots of dX = −[∇V + ∇W∗ρ](X) dt + √(2β) dB by Euler–Maruyama, with their truth.
+    """Snapshots of dX = −(∇V + ∇W∗ρ)(X) dt + √(2β) dB by Euler–Maruyama, with their truth.
 
     W∗ρ is the mean over the simulated population, each particle's self included, of W(x − x′)
     as its formula stands, as in the benchmark; the energy ½∬W dρdρ′ itself knows only W's even
