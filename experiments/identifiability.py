@@ -116,7 +116,7 @@ def _draw_gauge(table: pd.DataFrame, path: Path) -> None:
     panels[1].axvspan(0.85, 0.95, color=GREY, alpha=0.3, linewidth=0)
     panels[1].set_xlim(-0.02, 1.02)
     panels[2].barh(rows, 100 * table["gauge"], color=GREY, height=0.5)
-    panels[2].set_xlabel("fits that say so, %")
+    panels[2].set_xlabel("fits that say they cannot, %")
     panels[2].set_xlim(0, 101)
     panels[0].set_yticks(rows, table["case"])
     panels[0].set_ylim(len(table) - 0.5, -0.5)
