@@ -1,17 +1,42 @@
-"""Where chains run: side by side on the cores of this machine."""
+"""Where a fit is computed: on an accelerator or the processor, chains side by side on its cores."""
 
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import jax
 
+from bayesjko.models.errors import InputError
 from bayesjko.settings import FitSettings
 
-__all__ = ["SAMPLING", "spread_chains"]
+__all__ = ["SAMPLING", "Device", "spread_chains", "use_device"]
 
 SAMPLING = ("nuts", "blackjax-nuts", "mclmc")
 """Methods that run Markov chains."""
+
+Device = Literal["auto", "cpu", "gpu"]
+
+
+def use_device(device: Device) -> None:
+    """Compute there from now on; before JAX's first computation, where the processor is meant.
+
+    Args:
+        device: `auto` is what JAX would take: an accelerator if it was installed for one.
+
+    Raises:
+        InputError: there is no GPU that JAX can use.
+    """
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    elif device == "gpu":
+        try:
+            jax.devices("gpu")
+        except RuntimeError as error:
+            raise InputError(
+                "JAX sees no GPU here; install JAX for one (pip install 'jax[cuda12]'), unset "
+                "JAX_PLATFORMS, or leave out --device gpu."
+            ) from error
 
 
 def spread_chains(settings: FitSettings, jobs: int | None = None) -> int:

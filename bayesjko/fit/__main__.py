@@ -21,7 +21,7 @@ from bayesjko.command import (
     write_atomically,
 )
 from bayesjko.demos import demo
-from bayesjko.devices import spread_chains
+from bayesjko.devices import Device, spread_chains, use_device
 from bayesjko.fit import fit
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
@@ -66,6 +66,8 @@ class FitCommand:
     """Print nothing but errors."""
     jobs: int | None = None
     """Cores to use; all if not given."""
+    device: Device = "auto"
+    """Where to compute: cpu, gpu, or whichever JAX was installed for."""
     resume: bool = False
     """Go on with what an interrupted bootstrap or sampler left beside --out, to the same result."""
 
@@ -81,6 +83,7 @@ def _run(command: FitCommand) -> int:
         raise InputError("There is nothing to resume without the result it was for; give --out.")
     if command.plots is not None:
         check_folder(command.plots)
+    use_device(command.device)
     spread_chains(command.settings, command.jobs)
     checkpoint = None
     if command.out is not None:

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bayesjko.models.data import Couplings
 from bayesjko.models.energies.linear import Field, LinearEnergy
-from bayesjko.models.precision import double
+from bayesjko.models.precision import wide
 
 __all__ = ["SCHEMES", "Scheme", "Statistics", "evaluation_points", "statistics"]
 
@@ -84,7 +84,7 @@ def evaluation_points(couplings: Couplings, scheme: Scheme) -> Float[np.ndarray,
 def statistics(
     energy: LinearEnergy, couplings: Couplings, scheme: Scheme = "explicit"
 ) -> Statistics:
-    """The four sums of one interval, formed in chunks of bounded memory, in float64.
+    """The four sums of one interval, formed in chunks of bounded memory, summed in float64.
 
     An interaction is averaged over the cloud of evaluation points with the couplings' weights,
     each point itself included.
@@ -98,17 +98,17 @@ def statistics(
     weight = np.asarray(couplings.weight)
     gram = np.zeros((energy.size, energy.size))
     moment = np.zeros(energy.size)
-    with double():
+    with wide():
         field = _around(energy, jnp.asarray(points), jnp.asarray(weight))
 
     def part(start: int) -> tuple[np.ndarray, np.ndarray]:
         rows = slice(start, start + chunk)
         root = np.sqrt(weight[rows])[:, None]
-        with double():
+        with wide():
             score = None if couplings.score is None else _pad(couplings.score[rows], chunk)
             weighted = _weighted_design(field, _pad(points[rows], chunk), score, _pad(root, chunk))
         # the Gram product by BLAS, which is several times as fast as XLA's on a CPU
-        design = np.asarray(weighted)[: len(root)].reshape(-1, energy.size)
+        design = np.asarray(weighted, np.float64)[: len(root)].reshape(-1, energy.size)
         return design.T @ design, np.ravel(root * move[rows]) @ design
 
     for products in _in_order(part, range(0, m, chunk)):

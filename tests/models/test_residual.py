@@ -163,3 +163,14 @@ def rows(interval, order):
             for name in ("source", "target", "weight", "score", "source_index", "target_index")
         },
     )
+
+
+def test_on_an_accelerator_designs_are_single_and_sums_double(monkeypatch):
+    energy, coupling = ENERGY, couplings()
+    exact = statistics(energy, coupling)
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    found = statistics(energy, coupling)
+    assert found.gram.dtype == np.float64
+    assert np.abs(found.gram - exact.gram).max() > 0.0
+    np.testing.assert_allclose(found.gram, exact.gram, rtol=1e-5, atol=1e-5 * exact.gram.max())
+    np.testing.assert_allclose(found.moment, exact.moment, rtol=1e-4, atol=1e-5)
