@@ -176,7 +176,12 @@ class Standardisation:
 
     @classmethod
     def of(cls, snapshots: Snapshots) -> Standardisation:
-        """Fitted to snapshots, each of them counting the same."""
+        """Fitted to snapshots, each of them counting the same.
+
+        Raises:
+            SnapshotError: their numbers are too large, too small or too close to compute with.
+        """
+        _check_sizes(snapshots)
         mean = np.mean(
             [w @ x for w, x in zip(snapshots.weights, snapshots.particles, strict=True)], axis=0
         )
@@ -257,14 +262,6 @@ def _check_times(times: np.ndarray, clouds: int) -> None:
             f"The times {[float(t) for t in times]} do not increase; "
             "sort the snapshots and merge equal times."
         )
-    _check_size("The times", times)
-    durations = np.diff(times)
-    if durations.min() < _NO_TIME * durations.max():
-        k = int(durations.argmin())
-        raise SnapshotError(
-            f"The snapshots at times {times[k]:g} and {times[k + 1]:g} are as good as simultaneous "
-            "beside the others; merge them."
-        )
 
 
 def _check_clouds(times: np.ndarray, clouds: Sequence[np.ndarray]) -> None:
@@ -322,8 +319,22 @@ def _normalise(weight: np.ndarray) -> np.ndarray:
     return weight if abs(total - 1.0) < 1e-12 else weight / total
 
 
+def _check_sizes(snapshots: Snapshots) -> None:
+    """Refuses what can be held and not computed with: squares and ratios must be numbers too."""
+    times, durations = snapshots.times, snapshots.durations
+    _check_size("The times", times)
+    if durations.min() < _NO_TIME * durations.max():
+        k = int(durations.argmin())
+        raise SnapshotError(
+            f"The snapshots at times {times[k]:g} and {times[k + 1]:g} are as good as simultaneous "
+            "beside the others; merge them."
+        )
+    for i, name in enumerate(snapshots.features):
+        column = np.concatenate([cloud[:, i] for cloud in snapshots.particles])
+        _check_size(f"The values of feature {name!r}", column)
+
+
 def _check_size(what: str, values: np.ndarray) -> None:
-    """Numbers of which squares and ratios can be represented."""
     low, high = float(np.min(values)), float(np.max(values))
     extent, spread = max(-low, high), high - low
     if not (extent < _HUGE and spread > 1.0 / _HUGE):
@@ -340,5 +351,3 @@ def _check_features(clouds: Sequence[np.ndarray], features: Sequence[str]) -> No
             f"Feature {constant[0]!r} has the same value for every particle; leave it out "
             "(choose the others with the option features)."
         )
-    for name, a, b in zip(features, low, high, strict=True):
-        _check_size(f"The values of feature {name!r}", np.array([a, b]))

@@ -677,7 +677,7 @@ def test_netcdf_layout_is_open_to_others(tmp_path):
 
 def test_writing_what_cannot_be_written(tmp_path):
     snapshots = Snapshots(TIMES, CLOUDS, features=("t", "v"))
-    with pytest.raises(SnapshotError, match=r"ending must be one of \.nc, \.zarr, \.npz"):
+    with pytest.raises(InputError, match=r"ending must be one of \.nc, \.zarr, \.npz"):
         write_snapshots(snapshots, tmp_path / "a.txt")
     with pytest.raises(SnapshotError, match="feature 't' is called like"):
         write_snapshots(snapshots, tmp_path / "a.csv")
