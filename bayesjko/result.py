@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float
 
 from bayesjko.command import write_atomically
 from bayesjko.diagnostics import Diagnostics
-from bayesjko.inference.identifiability import Identifiability
+from bayesjko.inference.identifiability import Identifiability, identifiability
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.random_walk import middles, wander
 from bayesjko.models.data import Snapshots, Standardisation
@@ -54,7 +55,7 @@ class Result:
         settings: what the fit was asked for.
         provenance: versions, data hash and wall time.
         scores: held-out scores, if some were asked for.
-        identifiability: what the data could tell, if the fit looked.
+        told: what the data could tell, if a file says so; asked of the data when needed if None.
         diagnostics: whether draws of a sampler or an approximation can be trusted.
     """
 
@@ -65,8 +66,18 @@ class Result:
     settings: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, Any] = field(default_factory=dict)
-    identifiability: Identifiability | None = None
+    told: Identifiability | None = None
     diagnostics: Diagnostics | None = None
+
+    @cached_property
+    def identifiability(self) -> Identifiability:
+        """What the data could tell beside the prior."""
+        return self.told or identifiability(
+            self.energy,
+            self.standardisation.apply(self.snapshots),
+            self.posterior,
+            seed=int(self.settings.get("seed", 0)),
+        )
 
     @property
     def scheme(self) -> Scheme:
@@ -346,8 +357,7 @@ class Result:
             "log_evidence": ((), posterior.log_evidence),
         }
         variables |= {name: v for name, v in optional.items() if v[1] is not None}
-        if self.identifiability is not None:
-            variables["identifiability"] = ((), json.dumps(asdict(self.identifiability)))
+        variables["identifiability"] = ((), json.dumps(asdict(self.identifiability)))
         if self.diagnostics is not None:
             variables["diagnostics"] = ((), json.dumps(asdict(self.diagnostics)))
         if posterior.goodness_of_fit is not None:
@@ -447,7 +457,7 @@ def _from_datatree(tree: xr.DataTree) -> Result:
         settings=json.loads(str(constant["settings"].item())),
         provenance=json.loads(str(constant["provenance"].item())),
         scores=json.loads(str(constant["scores"].item())),
-        identifiability=(
+        told=(
             Identifiability.from_json(json.loads(str(constant["identifiability"].item())))
             if "identifiability" in constant
             else None

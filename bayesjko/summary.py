@@ -50,14 +50,12 @@ def summarise(result: Result) -> str:
 
 
 def identifiability_lines(result: Result) -> list[str]:
-    """What the data could tell, in three lines; none for a result without the report.
+    """What the data could tell, in three lines.
 
     How much was learned and how much assumed; which terms' forces are known and whether they can
     be told apart; whether the population moves enough to learn from.
     """
     report = result.identifiability
-    if report is None:
-        return []
     moved = report.movement
     how = f"snapshots differ by {moved.ratio:.3g} times what sampling alone makes"
     if moved.still:

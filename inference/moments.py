@@ -43,6 +43,7 @@ __all__ = ["MomentOptions", "moment_problem"]
 _CLOSE = 0.05  # posterior sds, rms over coefficients: a round that moves them less is the last
 _LOST = 1.0  # the same: a search that still moves as far after all rounds has found nothing
 _HALVINGS = 6
+_SLACK = _CLOSE**2  # a coefficient, by which a step may raise the objective: a move of that size
 _TRUSTING = 2  # rounds that keep the prior they start with
 _FREEDOM = 4.0  # factor by which a later round may change it
 _REFINEMENTS = 3  # of the paths, each at what the one before has found
@@ -230,12 +231,13 @@ def _solve(
             value = gap @ weight @ gap + theta.ravel() ** 2 @ ridge
             return float(value) if np.isfinite(value) else np.inf
 
-        before = objective(here, at)
+        # where slope and equations share noise the solution is not where the objective is least
+        before = max(objective(here, at), objective(here, solution.mean)) + _SLACK * at.size
         share = 1.0
         for _ in range(_HALVINGS):
             proposal = at + share * (solution.mean - at)
             there = linearise(proposal)
-            if objective(there, proposal) <= before * (1.0 + 1e-6):
+            if objective(there, proposal) <= before:
                 break
             share *= 0.5
         spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)

@@ -81,30 +81,29 @@ def refined(
         steps: taken as told, if told.
         copies: likewise.
     """
-    found, error = [], 0.0
+    found, error, noise = [], 0.0, []
     for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True)):
         least = steps or (before.steps[k] if before else _FEWEST_STEPS)
         here, wrong = least, np.inf
         while True:
             fine = paths(k, _FEWEST_COPIES, 2 * here)
-            gap = np.einsum("n,cnm->m", weight, ends(k, fine) - ends(k, fine.coarser()))
-            gap /= _FEWEST_COPIES
+            rough = ends(k, fine.coarser())
+            gap = np.einsum("n,cnm->m", weight, ends(k, fine) - rough) / _FEWEST_COPIES
             wrong = float(np.sqrt(gap @ inverse @ gap))
             if steps is not None or wrong <= _STEP_ERROR or here >= _MOST_STEPS:
                 break
             here *= 2
         found.append(here)
+        noise.append(_noise(rough, weight, inverse))
         error = max(error, wrong)
     number = copies or (before.copies if before else _FEWEST_COPIES)
     while True:
-        share = float(
-            np.mean(
-                [
-                    _noise(ends(k, paths(k, number, found[k])), weight, inverse)
-                    for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True))
-                ]
-            )
-        )
+        if number != _FEWEST_COPIES:
+            noise = [
+                _noise(ends(k, paths(k, number, found[k])), weight, inverse)
+                for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True))
+            ]
+        share = float(np.mean(noise))
         if copies is not None or share <= _NOISE_SHARE or number >= _MOST_COPIES:
             break
         number *= 2

@@ -18,7 +18,6 @@ from bayesjko.evaluate import evaluate
 from bayesjko.inference.bootstrap import bootstrap
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conjugate import conditioned_problem
-from bayesjko.inference.identifiability import identifiability
 from bayesjko.inference.methods import infer_by_method
 from bayesjko.inference.moments import MomentOptions, moment_problem
 from bayesjko.inference.options import InferenceOptions
@@ -144,15 +143,7 @@ def fit(
         "likelihood": likelihood,
         "scheme": _scheme(settings, snapshots),
     }
-    result = Result(
-        energy,
-        standardisation,
-        snapshots,
-        posterior,
-        used,
-        provenance,
-        identifiability=identifiability(energy, standard, posterior, seed=settings.seed),
-    )
+    result = Result(energy, standardisation, snapshots, posterior, used, provenance)
     result = replace(result, diagnostics=diagnose(result))
     if test is None:
         return result

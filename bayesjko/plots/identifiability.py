@@ -27,10 +27,10 @@ def draw_identifiability(result: Result, test: Snapshots | None = None) -> Figur
     """The spectrum of information with the line at one, and bars of each force's size and sd.
 
     Returns:
-        None if the fit did not look, or names no prior to compare the data with.
+        None if the fit names no prior to compare the data with.
     """
     report = result.identifiability
-    if report is None or not report.spectrum:
+    if not report.spectrum:
         return None
     figure = new_figure("What the data could tell", 10.0, 4.6)
     spectrum, forces = figure.subplots(1, 2)

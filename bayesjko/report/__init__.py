@@ -95,7 +95,7 @@ def report(result: Result) -> str:
         section(
             "told",
             "What the data could tell",
-            paragraphs(identifiability_lines(result) or ["This result has no such report."]),
+            paragraphs(identifiability_lines(result)),
             shown("told"),
         ),
     ]
@@ -149,21 +149,20 @@ def _in_short(result: Result) -> list[str]:
         else f"{min(snapshots.counts)} particles were followed over {len(snapshots.times)} "
         f"snapshots from time {first:g} to {last:g}."
     ]
-    if told is not None:
+    lines.append(
+        "The population hardly moves: little can be learned of what drives it."
+        if told.movement.still
+        else "The population moves: its snapshots differ by "
+        f"{told.movement.ratio:.2g} times what chance alone would make."
+    )
+    size, spread = told.sizes.get("drift", 0.0), told.spreads.get("drift", 0.0)
+    if size > 0.0:
         lines.append(
-            "The population hardly moves: little can be learned of what drives it."
-            if told.movement.still
-            else "The population moves: its snapshots differ by "
-            f"{told.movement.ratio:.2g} times what chance alone would make."
+            f"What pushes the particles is known to about ±{spread / size:.0%}."
+            if spread < size
+            else "What pushes the particles is hardly known: the uncertainty is as large as "
+            "the push itself."
         )
-        size, spread = told.sizes.get("drift", 0.0), told.spreads.get("drift", 0.0)
-        if size > 0.0:
-            lines.append(
-                f"What pushes the particles is known to about ±{spread / size:.0%}."
-                if spread < size
-                else "What pushes the particles is hardly known: the uncertainty is as large as "
-                "the push itself."
-            )
     if result.beta is not None:
         low, high = np.quantile(result.beta, [0.05, 0.95])
         verdict = "" if low > 0 else ", so that the data do not show that there is any"

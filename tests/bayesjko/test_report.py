@@ -123,7 +123,6 @@ def test_results_of_other_kinds_have_a_page(result):
     bare = replace(
         result,
         scores={},
-        identifiability=None,
         provenance={},
         posterior=replace(result.posterior, log_evidence=None, notes=()),
     )

@@ -3,7 +3,7 @@
 import contextlib
 import importlib.metadata
 import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -103,6 +103,7 @@ def assert_same(found, expected):
 )
 def test_what_is_saved_is_loaded_to_the_bit(options, tmp_path):
     result = make(**options)
+    result = replace(result, told=result.identifiability)
     result.save(tmp_path / "result.nc")
     again = load_result(tmp_path / "result.nc")
     assert_same(again, result)
