@@ -9,11 +9,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+from bayesjko.inference.crossfit import CrossFit
 from bayesjko.inference.resolution import Resolution
 from bayesjko.models.bases import Basis
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
-from bayesjko.models.likelihoods.flow import Contraction, Paths, moments_of_paths, simulate_paths
+from bayesjko.models.likelihoods.flow import Paths, moments_of_paths, simulate_paths
 from bayesjko.models.likelihoods.moments import Sides, values_of
 from bayesjko.models.likelihoods.weak import generator, generator_design, pull
 
@@ -22,12 +23,21 @@ __all__ = ["Equations", "Linearised"]
 
 @dataclass(frozen=True, eq=False)
 class Linearised:
-    """The equations near one θ: g(θ′) ≈ observed − jacobian θ′."""
+    """The equations near one θ: g(θ′) ≈ observed − jacobian θ′.
 
+    Attributes:
+        at: θ.
+        observed: g(θ) + jacobian θ.
+        jacobian: X = −∂g/∂θ.
+        sides: what each particle adds to the equations at θ.
+        score: XᵀΣ_W⁻¹g at θ with nothing shared, where there is noise in X to be shared.
+    """
+
+    at: Float[np.ndarray, " P"]
     observed: Float[np.ndarray, " E"]
     jacobian: Float[np.ndarray, "E P"]
     sides: list[Sides]
-    contractions: list[Contraction] | None = None
+    score: Float[np.ndarray, " P"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,7 @@ class Equations:
         tests: ψ.
         values: of the tests at every particle of each snapshot.
         period_of: period of each interval.
+        shrinkage: of the tests' covariance in the weight.
         seed: of the paths' noise.
     """
 
@@ -48,11 +59,13 @@ class Equations:
     tests: Basis
     values: Sequence[Float[np.ndarray, "_ M"]]
     period_of: Sequence[int]
+    shrinkage: float
     seed: int
 
     def weak(self, theta: Float[np.ndarray, "period K"]) -> Linearised:
         """Plain: trapezoidal on each interval."""
-        return Linearised(self._moved(), self._trapezoid, self._weak_sides(theta, None))
+        sides = self._weak_sides(theta, None)
+        return Linearised(theta.ravel(), self._moved(), self._trapezoid, sides)
 
     def corrected(
         self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution
@@ -77,7 +90,8 @@ class Equations:
             missed.append(value - self.values[k] - 0.5 * tau[k] * (before + rate))
         lost = [w @ m for w, m in zip(self.snapshots.weights[:-1], missed, strict=True)]
         observed = self._moved() - np.concatenate(lost)
-        return Linearised(observed, self._trapezoid, self._weak_sides(theta, missed))
+        sides = self._weak_sides(theta, missed)
+        return Linearised(theta.ravel(), observed, self._trapezoid, sides)
 
     def flow(self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution) -> Linearised:
         """Moments of the paths themselves."""
@@ -103,7 +117,13 @@ class Equations:
                 own = theta[self.period_of[index]]
                 source = ends[index] + tau[index] * pull(energy, tests, own, clouds[index], weight)
             sides.append(Sides(weight, self.values[index] if index else None, source))
-        return Linearised(gap + jacobian @ theta.ravel(), jacobian, sides, contractions)
+        score = np.zeros_like(theta)
+        for period, part in zip(
+            self.period_of, self._folds.score(gap, sides, contractions), strict=True
+        ):
+            score[period] += part
+        at = theta.ravel()
+        return Linearised(at, gap + jacobian @ at, jacobian, sides, score.ravel())
 
     def ends(
         self, theta: Float[np.ndarray, "period K"], interval: int, paths: Paths
@@ -115,13 +135,17 @@ class Equations:
         end = simulate_paths(self.energy, own, cloud, weight, duration, paths)
         return values_of(self.tests, end.reshape(-1, cloud.shape[1])).reshape(*end.shape[:2], -1)
 
-    def paths(self, interval: int, copies: int, steps: int) -> Paths:
-        """Paths over an interval."""
+    def paths(self, interval: int, copies: int, steps: int, count: int | None = None) -> Paths:
+        """Paths over an interval, from every particle of its start or from so many."""
         clouds = self.snapshots.particles
         low = np.min([cloud.min(axis=0) for cloud in clouds], axis=0)
         high = np.max([cloud.max(axis=0) for cloud in clouds], axis=0)
-        count, seed = len(clouds[interval]), self.seed + interval
+        count, seed = count or len(clouds[interval]), self.seed + interval
         return Paths.over(count, low, high, copies=copies, steps=steps, seed=seed)
+
+    @cached_property
+    def _folds(self) -> CrossFit:
+        return CrossFit.of(self.values, self.snapshots.weights, self.shrinkage, self.seed)
 
     @cached_property
     def _means(self) -> list[np.ndarray]:

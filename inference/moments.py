@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from bayesjko.inference.bending import bending
 from bayesjko.inference.conditioning import Conditioned, condition
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.equations import Equations, Linearised
@@ -108,7 +109,7 @@ def moment_problem(
         shrinkage = min(max(crowding**2, _LEAST_SHRINKAGE), 1.0)
     weight = weight_of(values, snapshots.weights, shrinkage)
     period_of = period_of_interval(len(snapshots.times) - 1, time_variation)
-    equations = Equations(energy, snapshots, tests, values, period_of, options.seed)
+    equations = Equations(energy, snapshots, tests, values, period_of, shrinkage, options.seed)
 
     periods = max(period_of) + 1
     start = equations.weak(np.zeros((periods, energy.size)))
@@ -135,6 +136,7 @@ def moment_problem(
         discretisation=shift,
         linearised_at=lambda theta: _problem(energy, better(theta), weight, period_of),
         notes=(resolution.describe(),) if moments.form == "flow" else (),
+        bending=partial(bending, equations, weight, resolution) if moments.form == "flow" else None,
     )
     if not converged:
         note = (
@@ -276,11 +278,14 @@ def _problem(
     energy: LinearEnergy, found: Linearised, weight: np.ndarray, period_of: Sequence[int]
 ) -> LinearProblem:
     weighted = weight @ found.jacobian
-    bias = _shared_noise(found, weight, period_of, energy.size)
     covariance = equation_covariance(without_leverage(found.sides, weight))
+    gram = found.jacobian.T @ weighted
+    moment = weighted.T @ found.observed
+    if found.score is not None:
+        moment = gram @ found.at + found.score
     statistics = Statistics(
-        gram=found.jacobian.T @ weighted,
-        moment=weighted.T @ found.observed - bias,
+        gram=gram,
+        moment=moment,
         square=float(found.observed @ weight @ found.observed),
         count=float(len(found.observed)),
     )
@@ -308,30 +313,3 @@ def _problem(
         fit_test,
         diffusive=energy.internal,
     )
-
-
-def _shared_noise(
-    found: Linearised, weight: np.ndarray, period_of: Sequence[int], size: int
-) -> np.ndarray:
-    """E[XᵀΣ_W⁻¹g] at the truth: slope and equations are of the same particles.
-
-    Σ_p w_p² J_pᵀ Σ_W⁻¹ g̃_p with g̃_p what particle p adds to the equations and J_p to their slope:
-    zero for few tests, and not small beside the information of many (the many-moments bias of
-    Newey and Windmeijer, Econometrica 77, 2009, removed as by their jackknife).
-    """
-    periods = max(period_of) + 1
-    total = np.zeros((periods, size))
-    if found.contractions is None:
-        return total.ravel()
-    intervals = len(period_of)
-    tests = len(weight) // intervals
-    blocks = weight.reshape(intervals, tests, intervals, tests)
-    for k in range(intervals):
-        side = found.sides[k]
-        assert side.source is not None
-        pushed = -(side.source - side.weight @ side.source) @ blocks[k, :, k]
-        if k > 0:
-            assert side.target is not None
-            pushed += (side.target - side.weight @ side.target) @ blocks[k - 1, :, k]
-        total[period_of[k]] += found.contractions[k](side.weight[:, None] ** 2 * pushed)
-    return total.ravel()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from bayesjko.inference.conditioning import Noise
 from bayesjko.models.data import Snapshots
@@ -73,6 +73,7 @@ class LinearProblem:
             that other processes can be given.
         walk: of an energy that wanders, whose coordinates θ here are the independent ones.
         linearised_at: the problem near another θ, where the likelihood is no quadratic form.
+        bending: how it departs from one around the conjugate estimate, for methods that can see it.
     """
 
     energy: LinearEnergy
@@ -88,3 +89,4 @@ class LinearProblem:
     reweighted: Reweighted | None = None
     walk: Walk | None = None
     linearised_at: Callable[[Float[np.ndarray, "period K"]], LinearProblem] | None = None
+    bending: Callable[[Conditioned], Callable[[Array], Array]] | None = None

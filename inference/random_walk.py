@@ -126,6 +126,7 @@ def walked(
         blocks=_together(problem.blocks, mixed),
         meat=meat,
         fit_test=None if test is None else partial(test, mixed=mixed),
+        bending=None,
         reweighted=None if again is None else _Reweighted(again, mixed),
         walk=Walk(mixed, scale),
     )

@@ -15,7 +15,7 @@ __all__ = ["Resolution", "refined"]
 
 _FEWEST_STEPS, _MOST_STEPS = 4, 64  # fewer are too few to tell by doubling them
 _FEWEST_COPIES, _MOST_COPIES = 8, 16
-_STEP_ERROR = 0.05  # of the equations of an interval, in their own standard deviations, together
+_STEP_ERROR = 0.025  # of the equations of an interval, in their own standard deviations, together
 _NOISE_SHARE = 0.02  # of the variance of the equations
 
 Ends = Callable[[int, Paths], Float[np.ndarray, "copies n M"]]

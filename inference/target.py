@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -129,12 +129,14 @@ def linear_program(
         bounded = options.prior != "normal" or getattr(problem, "diffusive", False)
         beta_prior = "half-normal" if bounded else "normal"
     slices = problem.energy.slices
+    bend = None if problem.bending is None else problem.bending(found)
     if options.covariance == "sandwich" and options.prior == "normal":
         whole = np.tile(found.precision, problem.periods)
         joint = sandwich(found, problem.meat(found.mean))
         likelihood = EnergyLikelihood.matching(found.mean.ravel(), joint, whole)
+        likelihood = replace(likelihood, bend=bend)
         return LinearProgram(likelihood, found.precision, slices, "normal", beta_prior)
-    likelihood = energy_likelihood(problem, options, found)
+    likelihood = replace(energy_likelihood(problem, options, found), bend=bend)
     if likelihood.noise is not None:
         return LinearProgram(likelihood, found.precision, slices, options.prior, beta_prior)
     conditional = options.prior == "normal"

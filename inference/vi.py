@@ -41,6 +41,7 @@ _STEPS = 2000
 _BLOCK = 250
 _RATE = 0.02  # of Adam at the start; falls to a hundredth along a cosine
 _PARTICLES = 16  # draws that each step's gradient is a mean over
+_FEW = 4  # the same, where each draw simulates a population
 _WIDTH = 0.5  # of the family at the start, in units of the whitened posterior's
 
 
@@ -49,7 +50,8 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run) -> Poster
     found = conditioned_problem(problem, options)
     with double():
         target = target_of(linear_program(problem, options, found))
-        positions, ratios, complete = approximate(target, options, run)
+        particles = _PARTICLES if problem.bending is None else _FEW
+        positions, ratios, complete = approximate(target, options, run, particles=particles)
         sites = sites_of(target, positions)
     notes = () if complete else ("Interrupted: the approximation had not settled yet.",)
     stats = {"log_importance_ratio": ratios}
@@ -59,7 +61,7 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run) -> Poster
 
 
 def approximate(
-    target: Target, options: InferenceOptions, run: Run
+    target: Target, options: InferenceOptions, run: Run, *, particles: int = _PARTICLES
 ) -> tuple[Float[np.ndarray, "chain draw P"], Float[np.ndarray, "chain draw"], bool]:
     """Independent draws of the best member of the family, and log p − log q of each."""
     guide = GUIDES[options.guide](
@@ -68,7 +70,7 @@ def approximate(
         init_scale=_WIDTH,
     )
     rate = optax.cosine_decay_schedule(_RATE, _STEPS, 0.01)
-    svi = SVI(_as_model(target), guide, optax.adam(rate), Trace_ELBO(_PARTICLES))
+    svi = SVI(_as_model(target), guide, optax.adam(rate), Trace_ELBO(particles))
     key, own = jax.random.split(jax.random.PRNGKey(options.seed))
     state, complete = svi.init(own), True
 

@@ -2,12 +2,13 @@
 
 The likelihood is a quadratic form of the coefficients, so one step of any sampler costs a product
 with a matrix of their size (a factorisation of it, under priors with a scale for each) and touches
-no particle. `EnergyLikelihood` also goes into programs of the user's own.
+no particle; only simulated moments, which bend, are simulated again at every step.
+`EnergyLikelihood` also goes into programs of the user's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +42,8 @@ class EnergyLikelihood:
         square: c.
         count: m, how many observations tell s²; 0 where s² is not asked about.
         noise: s², or None where it is unknown.
+        bend: θ ↦ the coefficients that stand in its place here, where what the snapshots say is a
+            quadratic form of these only (simulated moments).
     """
 
     gram: Float[np.ndarray, "P P"]
@@ -48,6 +51,7 @@ class EnergyLikelihood:
     square: float = 0.0
     count: float = 0.0
     noise: float | None = 1.0
+    bend: Callable[[Float[Array, " P"]], Float[Array, " P"]] | None = None
 
     @classmethod
     def calibrated(
@@ -91,6 +95,8 @@ class EnergyLikelihood:
     ) -> Float[Array, ""]:
         """Log p(data | θ), up to a constant; s² from `noise` where it is unknown."""
         theta = jnp.ravel(jnp.asarray(coefficients))
+        if self.bend is not None:
+            theta = self.bend(theta)
         variance = noise if self.noise is None else self.noise
         square = theta @ (jnp.asarray(self.gram) @ theta) - 2.0 * jnp.asarray(self.moment) @ theta
         return -0.5 * (square + self.square) / variance - 0.5 * self.count * jnp.log(variance)

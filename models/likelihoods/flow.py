@@ -19,7 +19,7 @@ from bayesjko.models.bases import Basis
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.precision import double
 
-__all__ = ["Contraction", "Paths", "moments_of_paths", "simulate_paths"]
+__all__ = ["Contraction", "Paths", "mean_of_paths", "moments_of_paths", "simulate_paths"]
 
 _ROOM = 3.0  # how far beyond the data, in units of their range, a path may wander
 _SMALLEST = 1e-6  # β below which noise is taken as this: its square root has no slope at zero
@@ -97,6 +97,23 @@ def simulate_paths(
             sensitive=False,
         )
         return np.asarray(end)
+
+
+def mean_of_paths(
+    energy: LinearEnergy,
+    tests: Basis,
+    coefficients: Float[Array, " K"],
+    cloud: Float[Array, "n d"],
+    weight: Float[Array, " n"],
+    duration: float,
+    paths: Paths,
+) -> Float[Array, " M"]:
+    """E[ψ(X_τ)] over a cloud and its paths' noise, for whoever differentiates it."""
+    end, _ = _walk(
+        energy, coefficients, cloud, weight, jnp.asarray(duration), paths, sensitive=False
+    )
+    copies, _, d = end.shape
+    return jnp.tile(weight, copies) / copies @ jax.vmap(tests.value)(end.reshape(-1, d))
 
 
 def moments_of_paths(

@@ -31,6 +31,7 @@ __all__ = [
     "equation_covariance",
     "goodness_of_fit",
     "values_of",
+    "weight_covariance",
     "weight_of",
     "without_leverage",
 ]
@@ -70,12 +71,12 @@ def equation_covariance(snapshots: Sequence[Sides]) -> Float[np.ndarray, "E E"]:
     return full.reshape(count * size, count * size)
 
 
-def weight_of(
+def weight_covariance(
     tests: Sequence[Float[np.ndarray, "_ M"]],
     weights: Sequence[Float[np.ndarray, " _"]],
     shrinkage: float,
 ) -> Float[np.ndarray, "E E"]:
-    """Σ_W⁻¹, Σ_W the covariance the equations would have if particles stood still.
+    """Σ_W, the covariance the equations would have if particles stood still.
 
     Each snapshot's covariance of the tests is shrunk towards the identity (they are standardised):
     the full empirical covariance of many tests overfits, and so does every weight made of it.
@@ -97,8 +98,18 @@ def weight_of(
         full[k, :, k] = blocks[k] + blocks[k + 1]
         if k + 1 < count:
             full[k, :, k + 1] = full[k + 1, :, k] = -blocks[k + 1]
-    factor = cho_factor(full.reshape(count * size, -1), lower=True)
-    return np.asarray(cho_solve(factor, np.eye(count * size)))
+    return full.reshape(count * size, count * size)
+
+
+def weight_of(
+    tests: Sequence[Float[np.ndarray, "_ M"]],
+    weights: Sequence[Float[np.ndarray, " _"]],
+    shrinkage: float,
+) -> Float[np.ndarray, "E E"]:
+    """Σ_W⁻¹."""
+    covariance = weight_covariance(tests, weights, shrinkage)
+    factor = cho_factor(covariance, lower=True)
+    return np.asarray(cho_solve(factor, np.eye(len(covariance))))
 
 
 def without_leverage(snapshots: Sequence[Sides], weight: Float[np.ndarray, "E E"]) -> list[Sides]:

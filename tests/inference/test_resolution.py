@@ -32,7 +32,7 @@ def find(ends, before=None, **told):
     )
 
 
-@pytest.mark.parametrize(("error", "steps"), [(0.0, 4), (0.05, 4), (0.2, 8), (1e6, 64)])
+@pytest.mark.parametrize(("error", "steps"), [(0.0, 4), (0.02, 4), (0.1, 8), (1e6, 64)])
 def test_steps_are_doubled_until_it_makes_no_difference(error, steps):
     found = find(ends_with(error))
     assert found.steps == (steps,)

@@ -1,0 +1,97 @@
+"""How simulated moments bend: what samplers of the flow likelihood see beside its linearisation.
+
+The estimating function S(θ) = XᵀΣ_W⁻¹g(θ) of the conjugate solve is linear in θ near its root only.
+Its departure from that is simulated with random numbers that are frozen, so that a sampler sees one
+smooth function, and on a part of the particles: it is a correction, its own noise one to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bayesjko.inference.conditioning import Conditioned
+from bayesjko.inference.equations import Equations
+from bayesjko.inference.resolution import Resolution
+from bayesjko.models.likelihoods.flow import mean_of_paths
+from bayesjko.models.precision import double
+
+__all__ = ["Bend", "bending"]
+
+Bend = Callable[[Float[Array, " P"]], Float[Array, " P"]]
+"""θ ↦ the coefficients at which the linearised estimating function is what it is at θ."""
+
+_PARTICLES = 96  # of each snapshot that paths start from
+_COPIES = 2  # of each, one the other's mirror
+_LEAST_DIFFUSION = 1e-4  # β around which is expanded: at zero the paths' slope in β has no limit
+
+
+def bending(
+    equations: Equations,
+    weight: Float[np.ndarray, "E E"],
+    resolution: Resolution,
+    found: Conditioned,
+    *,
+    particles: int = _PARTICLES,
+    copies: int = _COPIES,
+) -> Bend:
+    """θ − Q⁻¹r(θ), r(θ) = S(θ) − S′(θ̂)(θ − θ̂) − S(θ̂) the departure from linearity.
+
+    With the ridge, S(θ) − Rθ = −Q(θ − Q⁻¹r(θ) − θ̂): whatever Gaussian the linear equations make of
+    θ − θ̂, the simulated ones make of this. It is θ̂ at θ̂ and has the slope one there.
+
+    Args:
+        equations: of the moments.
+        weight: Σ_W⁻¹.
+        resolution: of the paths: their steps are taken from it.
+        found: the conjugate estimate θ̂ and its Q.
+        particles: of each snapshot that paths start from, at most.
+        copies: noise copies of each path, an even number.
+    """
+    at = found.mean.copy()
+    if equations.energy.internal:
+        at[:, -1] = np.maximum(at[:, -1], _LEAST_DIFFUSION)
+    jacobian = equations.flow(at, resolution=resolution).jacobian
+    pushed = found.joint_inverse() @ (jacobian.T @ weight)
+    snapshots, periods = equations.snapshots, list(equations.period_of)
+    starts = []
+    for k, steps in enumerate(resolution.steps):
+        cloud, share = snapshots.particles[k], snapshots.weights[k]
+        rows = np.linspace(0, len(cloud) - 1, min(particles, len(cloud))).astype(int)
+        paths = equations.paths(k, copies, steps, count=len(rows))
+        starts.append((cloud[rows], share[rows] / share[rows].sum(), paths))
+
+    def moments(theta: Float[Array, " P"]) -> Float[Array, " E"]:
+        each = theta.reshape(at.shape)
+        return jnp.concatenate(
+            [
+                mean_of_paths(
+                    equations.energy,
+                    equations.tests,
+                    each[period],
+                    jnp.asarray(cloud),
+                    jnp.asarray(share),
+                    float(duration),
+                    paths,
+                )
+                for period, duration, (cloud, share, paths) in zip(
+                    periods, snapshots.durations, starts, strict=True
+                )
+            ]
+        )
+
+    with double():
+        here = jnp.asarray(at.ravel())
+        level = np.asarray(jax.jit(moments)(here))
+        slope = np.asarray(jax.jit(jax.jacfwd(moments))(here))
+
+    def bend(theta: Float[Array, " P"]) -> Float[Array, " P"]:
+        # g falls as the moments rise
+        departure = level + slope @ (theta - here) - moments(theta)
+        return theta - pushed @ departure
+
+    return bend
