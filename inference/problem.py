@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Array, Float
 
-from bayesjko.inference.conditioning import Noise
+from bayesjko.inference.conditioning import Conditioned, Noise
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
