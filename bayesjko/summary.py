@@ -58,7 +58,9 @@ def identifiability_lines(result: Result) -> list[str]:
     report = result.identifiability
     moved = report.movement
     how = f"snapshots differ by {moved.ratio:.3g} times what sampling alone makes"
-    if moved.still:
+    if result.snapshots.paired:  # which shows forces even where the population stays as it is
+        movement = "Movement: seen of every particle"
+    elif moved.still:
         movement = (
             f"Movement: hardly any ({how}), so the strengths of the energy's terms relative to one "
             "another can be learned at best, and not how fast they act"

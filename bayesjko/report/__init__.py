@@ -149,12 +149,13 @@ def _in_short(result: Result) -> list[str]:
         else f"{min(snapshots.counts)} particles were followed over {len(snapshots.times)} "
         f"snapshots from time {first:g} to {last:g}."
     ]
-    lines.append(
-        "The population hardly moves: little can be learned of what drives it."
-        if told.movement.still
-        else "The population moves: its snapshots differ by "
-        f"{told.movement.ratio:.2g} times what chance alone would make."
-    )
+    if not snapshots.paired:  # particles that were followed show forces in any case
+        lines.append(
+            "The population hardly moves: little can be learned of what drives it."
+            if told.movement.still
+            else "The population moves: its snapshots differ by "
+            f"{told.movement.ratio:.2g} times what chance alone would make."
+        )
     size, spread = told.sizes.get("drift", 0.0), told.spreads.get("drift", 0.0)
     if size > 0.0:
         lines.append(

@@ -30,14 +30,28 @@ def result():
         start="normal",
         seed=1,
     )
-    return fit(data, potential="poly:3", interaction="poly:2", internal=True, draws=120, jobs=1)
+    return fit(
+        data,
+        potential="poly:3",
+        interaction="poly:2",
+        internal=True,
+        likelihood="residual",
+        draws=120,
+        jobs=1,
+    )
 
 
 @pytest.fixture(scope="module")
 def alone(result):
     """The same fit without its potential: interaction and internal energy."""
     return fit(
-        result.snapshots, potential="none", interaction="poly:2", internal=True, draws=40, jobs=1
+        result.snapshots,
+        potential="none",
+        interaction="poly:2",
+        internal=True,
+        likelihood="residual",
+        draws=40,
+        jobs=1,
     )
 
 

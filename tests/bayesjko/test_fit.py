@@ -13,6 +13,7 @@ from bayesjko import FitSettings, InputError, Snapshots, fit, load_result, simul
 from bayesjko.fit.__main__ import main
 from bayesjko.readers import write_snapshots
 from bayesjko.simulate import true_drift
+from bayesjko.summary import summarise
 
 TRUTH = simulate("styblinski_tang", beta=0.0, particles=250, substeps=1, paired=True)
 UNPAIRED = simulate("styblinski_tang", beta=0.2, particles=60, snapshots=3, seed=1)
@@ -33,6 +34,7 @@ def test_paired_snapshots_are_explained_by_their_pairs_unless_told_otherwise():
     result = fit(TRUTH, potential="poly:4", holdout=0.4)
     assert result.settings["likelihood"] == "residual"
     assert result.scores["w1_mean"] < 1e-3
+    assert "Movement: seen of every particle." in summarise(result)
 
 
 def shrinking(*stiffness, tau=0.5, implicit=False):

@@ -170,7 +170,7 @@ def test_where_two_explanations_fit_a_shifted_start_is_less_certain():
     def spread(shift):
         """Of the mean position after half a unit of time."""
         cloud = data.particles[-1] + np.array([shift, 0.0])
-        found = forecast(result, start=cloud, horizon=0.5, draws=200).trajectories[:, -1]
+        found = forecast(result, start=cloud, horizon=0.5, draws=60).trajectories[:, -1]
         return found[:, :, 0].mean(axis=1).std()
 
     assert spread(4.0) > 5 * spread(0.0)
