@@ -286,7 +286,9 @@ def _check(settings: FitSettings) -> None:
             "least 1 of both (4 and 500 are usual)."
         )
     if not 1 <= settings.draws <= _MOST_DRAWS:
-        raise InputError(f"Cannot keep {settings.draws} draws; give 1 to {_MOST_DRAWS}.")
+        raise InputError(
+            f"Cannot keep {settings.draws} draws; give at least 1 and at most {_MOST_DRAWS}."
+        )
     check_seed(settings.seed)
     for name, value in [("noise", settings.noise), ("prior scale", settings.prior_scale)]:
         if isinstance(value, int | float) and not 0 < value < float("inf"):
