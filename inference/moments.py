@@ -233,8 +233,11 @@ def _solve(
             value = gap @ weight @ gap + theta.ravel() ** 2 @ ridge
             return float(value) if np.isfinite(value) else np.inf
 
-        # where slope and equations share noise the solution is not where the objective is least
-        before = max(objective(here, at), objective(here, solution.mean)) + _SLACK * at.size
+        # Where slope and equations share noise the solution is not where the objective is least,
+        # but not further from there than a standard deviation of each coefficient.
+        before = objective(here, at)
+        aim = min(objective(here, solution.mean), before + at.size)
+        before = max(before, aim) + _SLACK * at.size
         share = 1.0
         for _ in range(_HALVINGS):
             proposal = at + share * (solution.mean - at)

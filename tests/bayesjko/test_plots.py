@@ -79,7 +79,7 @@ def _alone():
         coefficients=found.posterior.coefficients[..., -1:],
         mean=found.posterior.mean[:, -1:],
         covariance=None,
-        prior_precision=None,
+        prior_precision=found.posterior.prior_precision[-1:],
         information=None,
     )
     return replace(found, energy=LinearEnergy(internal=True), posterior=beta, scores={})
