@@ -21,14 +21,14 @@ from scipy.optimize import minimize
 from bayesjko.inference.conditioning import Conditioned
 from bayesjko.inference.problem import Meat
 from bayesjko.inference.score import Score
+from bayesjko.models.blocks import weighted_blocks
 from bayesjko.models.data import Couplings, Snapshots
-from bayesjko.models.energies import Field, LinearEnergy
+from bayesjko.models.energies import Field, LinearEnergy, field_of
 from bayesjko.models.likelihoods.residual import Scheme, evaluation_points
 from bayesjko.models.precision import double
 
 __all__ = ["calibrated_ridge", "paired_meat", "residual_meat", "sandwich"]
 
-_CHUNK = 4096  # particles whose influence is formed at a time
 _JITTER = 1e-10  # relative: features that say the same make a covariance singular
 # How far, in logs, a precision may be from the data's own. Never above it: the evidence of data
 # that say little is highest at no force at all, which is no reason to be sure of that.
@@ -168,12 +168,11 @@ def _snapshot_meat(
     mean = np.zeros(periods * size)
     cross = np.zeros(periods * size)
     with double():
-        field = energy.around(jnp.asarray(cloud), jnp.asarray(weight))
-        theta = jnp.asarray(np.stack([coefficients[end.period] for end in ends]))
-        for start in range(0, len(cloud), _CHUNK):
-            points, w = cloud[start : start + _CHUNK], weight[start : start + _CHUNK]
-            gradient = None if score is None else jnp.asarray(score(points))
-            value, pull = _value_and_pull(field, jnp.asarray(points), gradient, theta)
+        field = field_of(energy, cloud, weight)
+        theta = np.stack([coefficients[end.period] for end in ends])
+        for points, w in weighted_blocks(cloud, weight):
+            gradient = None if score is None else score(points)
+            value, pull = _value_and_pull(field, points, gradient, theta)
             phi = -np.asarray(value)
             if score is not None:
                 phi = np.concatenate([phi, -score.log_density(points)[:, None]], axis=1)

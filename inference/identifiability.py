@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from bayesjko.inference.movement import Movement, movement_of
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.score import fit_score
 from bayesjko.models.data import Snapshots
-from bayesjko.models.energies import Field, LinearEnergy
+from bayesjko.models.energies import LinearEnergy, drift_designs, field_of
 from bayesjko.models.precision import double
 
 __all__ = ["Gauge", "Identifiability", "identifiability", "marginal_information"]
@@ -214,25 +211,13 @@ def _gram(
     rows = rng.choice(len(cloud), min(_PROBES, len(cloud)), replace=False)
     points, share = cloud[rows], weight[rows] / weight[rows].sum()
     with double():
-        drift = np.asarray(
-            _designs(energy, jnp.asarray(cloud), jnp.asarray(weight), jnp.asarray(points))
-        )
+        field = field_of(energy, cloud, weight)
+        drift = np.asarray(drift_designs(field, points))
     if energy.internal:
         density = -fit_score(cloud, weight, seed=seed)(points)
         drift = np.concatenate([drift, density[:, :, None]], axis=2)
     design = (np.sqrt(share / points.shape[1])[:, None, None] * drift).reshape(-1, energy.size)
     return design.T @ design
-
-
-@eqx.filter_jit
-def _designs(
-    energy: LinearEnergy,
-    cloud: Float[Array, "n d"],
-    weight: Float[Array, " n"],
-    points: Float[Array, "m d"],
-) -> Float[Array, "m d J"]:
-    field: Field = energy.around(cloud, weight)
-    return jax.vmap(field.drift_design)(points)
 
 
 def _forces(

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -25,7 +23,7 @@ from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual import TimeVariation, period_of_interval, residual_problem
 from bayesjko.inference.resolution import Resolution, refined
 from bayesjko.models.data import Snapshots
-from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.energies import LinearEnergy, drift_designs, field_of
 from bayesjko.models.errors import UnsettledError
 from bayesjko.models.likelihoods.moments import (
     GoodnessOfFit,
@@ -268,8 +266,8 @@ def _shift(
         period = min(index, len(last.mean) - 1)
         rows = np.linspace(0, len(cloud) - 1, min(len(cloud), _PROBES)).astype(int)
         with double():
-            field = energy.around(jnp.asarray(cloud), jnp.asarray(weight))
-            design = np.asarray(jax.vmap(field.drift_design)(jnp.asarray(cloud[rows])))
+            field = field_of(energy, cloud, weight)
+            design = np.asarray(drift_designs(field, cloud[rows]))
         where = slice(period * energy.size, period * energy.size + size)
         moved = design @ (last.mean - first.mean)[period, :size]
         spread = np.einsum("ndi,ij,ndj->nd", design, inverse[where, where], design)

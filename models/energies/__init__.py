@@ -1,5 +1,11 @@
 """Energies that drive a population."""
 
-from bayesjko.models.energies.linear import Field, LinearEnergy, build_linear_energy
+from bayesjko.models.energies.linear import (
+    Field,
+    LinearEnergy,
+    build_linear_energy,
+    drift_designs,
+    field_of,
+)
 
-__all__ = ["Field", "LinearEnergy", "build_linear_energy"]
+__all__ = ["Field", "LinearEnergy", "build_linear_energy", "drift_designs", "field_of"]

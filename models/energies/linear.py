@@ -11,11 +11,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayesjko.models.bases import Basis, Scaled, build_basis
+from bayesjko.models.blocks import BLOCK, weighted_blocks
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.models.precision import double
 
-__all__ = ["LinearEnergy", "build_linear_energy"]
+__all__ = ["Field", "LinearEnergy", "build_linear_energy", "drift_designs", "field_of"]
 
 _PAIRS = 4000  # differences of particles an interaction's basis is placed on
 _SCALING = 4000  # particles of each snapshot the features are scaled on
@@ -107,6 +108,31 @@ class Field(eqx.Module):
         return [part for part in (self.potential, self.interaction) if part is not None]
 
 
+def field_of(
+    energy: LinearEnergy, cloud: Float[np.ndarray, "n d"], weight: Float[np.ndarray, " n"]
+) -> Field:
+    """The energy's first variation around a cloud of any size, compiled for few sizes.
+
+    Without an interaction nothing of the cloud is felt, and nothing is compiled.
+    """
+    if energy.interaction is None:
+        return Field(energy.potential, None, energy.internal)
+    size = BLOCK * -(-len(cloud) // BLOCK)
+    ((points, share),) = weighted_blocks(cloud, weight, size)
+    return _around(energy, points, share)
+
+
+@eqx.filter_jit
+def _around(energy: LinearEnergy, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Field:
+    return energy.around(cloud, weight)
+
+
+@eqx.filter_jit
+def drift_designs(field: Field, points: Float[Array, "n d"]) -> Float[Array, "n d J"]:
+    """∂drift/∂θ at points, β left out."""
+    return jax.vmap(field.drift_design)(points)
+
+
 def build_linear_energy(
     snapshots: Snapshots,
     *,
@@ -159,7 +185,12 @@ def _differences(cloud: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _unit_gradient(bases: Sequence[Basis], clouds: Sequence[Array | np.ndarray]) -> np.ndarray:
     """1/(rms of a gradient's component) of each feature over all clouds."""
     squares = [
-        _mean_square_gradient(basis, jnp.asarray(cloud))
+        sum(
+            np.asarray(_square_gradient(basis, points, weight))
+            for points, weight in weighted_blocks(
+                np.asarray(cloud), np.full(len(cloud), 1.0 / len(cloud))
+            )
+        )
         for basis, cloud in zip(bases, clouds, strict=True)
     ]
     rms = np.sqrt(np.mean(squares, axis=0))
@@ -168,5 +199,7 @@ def _unit_gradient(bases: Sequence[Basis], clouds: Sequence[Array | np.ndarray])
 
 
 @eqx.filter_jit
-def _mean_square_gradient(basis: Basis, cloud: Float[Array, "n d"]) -> Float[Array, " K"]:
-    return jnp.mean(jax.vmap(basis.gradient)(cloud) ** 2, axis=(0, 1))
+def _square_gradient(
+    basis: Basis, points: Float[Array, "n d"], weight: Float[Array, " n"]
+) -> Float[Array, " K"]:
+    return weight @ jnp.mean(jax.vmap(basis.gradient)(points) ** 2, axis=1)

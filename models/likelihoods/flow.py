@@ -6,7 +6,7 @@ itself is simulated instead, with common random numbers, so that moments are smo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import equinox as eqx
@@ -16,12 +16,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayesjko.models.bases import Basis
+from bayesjko.models.blocks import BLOCK, blocks, weighted_blocks
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.precision import double
 
 __all__ = ["Contraction", "Paths", "mean_of_paths", "moments_of_paths", "simulate_paths"]
 
 _ROOM = 3.0  # how far beyond the data, in units of their range, a path may wander
+_GROUP = 4  # steps compiled together
 _SMALLEST = 1e-6  # β below which noise is taken as this: its square root has no slope at zero
 
 Contraction = Callable[[Float[np.ndarray, "n M"]], Float[np.ndarray, " K"]]
@@ -87,16 +89,11 @@ def simulate_paths(
     An interaction is felt from the whole simulated cloud (mean field).
     """
     with double():
-        end, _ = _walk(
-            energy,
-            jnp.asarray(coefficients),
-            jnp.asarray(cloud),
-            jnp.asarray(weight),
-            jnp.asarray(duration),
-            paths,
-            sensitive=False,
-        )
-        return np.asarray(end)
+        ends = [
+            np.asarray(_walk(energy, coefficients, *start, duration, part, sensitive=False)[0])
+            for *start, part in _starts(energy, cloud, weight, paths)
+        ]
+    return np.concatenate(ends, axis=1)[:, : len(cloud)]
 
 
 def mean_of_paths(
@@ -109,11 +106,12 @@ def mean_of_paths(
     paths: Paths,
 ) -> Float[Array, " M"]:
     """E[ψ(X_τ)] over a cloud and its paths' noise, for whoever differentiates it."""
-    end, _ = _walk(
-        energy, coefficients, cloud, weight, jnp.asarray(duration), paths, sensitive=False
-    )
-    copies, _, d = end.shape
-    return jnp.tile(weight, copies) / copies @ jax.vmap(tests.value)(end.reshape(-1, d))
+    copies, steps, n, d = paths.noise.shape
+    shares = jnp.tile(weight, copies) / copies
+    start = jnp.tile(cloud, (copies, 1)), jnp.zeros((copies * n, d, 0))
+    dt = jnp.asarray(duration / steps)
+    end, _ = _steps(energy, coefficients, start, shares, dt, paths, sensitive=False)
+    return shares @ jax.vmap(tests.value)(end)
 
 
 def moments_of_paths(
@@ -130,29 +128,50 @@ def moments_of_paths(
     The slope follows each path's own sensitivity ∂X/∂θ (the variational equation); how other
     particles' motion changes the mean field's pull is left out of it, not out of the moments.
     """
+    walked, values = [], []
+    jacobian = np.zeros((tests.size, energy.size))
     with double():
-        end, slope = _walk(
-            energy,
-            jnp.asarray(coefficients),
-            jnp.asarray(cloud),
-            jnp.asarray(weight),
-            jnp.asarray(duration),
-            paths,
-            sensitive=True,
-        )
-        values, jacobian = _tested(tests, end, slope, jnp.asarray(weight))
-        return np.asarray(values), np.asarray(jacobian), partial(contract_paths, tests, end, slope)
+        for points, share, part in _starts(energy, cloud, weight, paths):
+            end, slope = _walk(energy, coefficients, points, share, duration, part, sensitive=True)
+            value, moved = _tested(tests, end, slope, share)
+            walked.append((end, slope))
+            values.append(np.asarray(value))
+            jacobian += np.asarray(moved)
+    return np.concatenate(values)[: len(cloud)], jacobian, partial(contract_paths, tests, walked)
 
 
 def contract_paths(
     tests: Basis,
-    end: Float[Array, "copies n d"],
-    slope: Float[Array, "N d K"],
+    walked: Sequence[tuple[Float[Array, "copies _ d"], Float[Array, "_ d K"]]],
     factors: Float[np.ndarray, "n M"],
 ) -> Float[np.ndarray, " K"]:
-    """Σ_p Σ_m v_pm ∂E[ψ_m(X_τ)]/∂θ over the particles that paths started from."""
+    """Σ_p Σ_m v_pm ∂E[ψ_m(X_τ)]/∂θ over the particles that paths started from.
+
+    Args:
+        tests: ψ.
+        walked: ends and sensitivities of the paths, in blocks of particles.
+        factors: v.
+    """
+    size = walked[0][0].shape[1]
+    padded = np.pad(factors, ((0, len(walked) * size - len(factors)), (0, 0)))
     with double():
-        return np.asarray(_contract(tests, end, slope, jnp.asarray(factors)))
+        parts = [
+            np.asarray(_contract(tests, end, slope, rows))
+            for (end, slope), rows in zip(walked, blocks(padded, size), strict=True)
+        ]
+    return np.sum(parts, axis=0)
+
+
+def _starts(
+    energy: LinearEnergy, cloud: np.ndarray, weight: np.ndarray, paths: Paths
+) -> Iterator[tuple[np.ndarray, np.ndarray, Paths]]:
+    """Particles with their weights and noise in blocks; all at once where they feel each other."""
+    size = BLOCK if energy.interaction is None else BLOCK * -(-len(cloud) // BLOCK)
+    noise = np.asarray(paths.noise)
+    for index, (points, share) in enumerate(weighted_blocks(cloud, weight, size)):
+        own = noise[:, :, index * size : (index + 1) * size]
+        own = np.pad(own, ((0, 0), (0, 0), (0, size - own.shape[2]), (0, 0)))
+        yield points, share, Paths(own, paths.low, paths.high)
 
 
 @eqx.filter_jit
@@ -174,23 +193,44 @@ def _tested(tests, end, slope, weight):  # type: ignore[no-untyped-def]
     return values, weighted.T @ slope.reshape(-1, slope.shape[-1])
 
 
-@eqx.filter_jit
 def _walk(
     energy: LinearEnergy,
-    theta: Float[Array, " K"],
-    cloud: Float[Array, "n d"],
-    weight: Float[Array, " n"],
-    duration: Float[Array, ""],
+    theta: Float[Array | np.ndarray, " K"],
+    cloud: Float[np.ndarray, "n d"],
+    weight: Float[np.ndarray, " n"],
+    duration: float,
     paths: Paths,
     *,
     sensitive: bool,
 ) -> tuple[Float[Array, "copies n d"], Float[Array, "N d _"]]:
+    """Where paths end and how that depends on θ; a few steps a call, so that all compile the same."""
     copies, steps, n, d = paths.noise.shape
-    dt = duration / steps
-    beta = jnp.maximum(theta[-1], _SMALLEST) if energy.internal else jnp.zeros((), cloud.dtype)
+    noise = np.asarray(paths.noise)
+    dt, shares = np.asarray(duration / steps), np.tile(weight, copies) / copies
+    group = _GROUP if steps % _GROUP == 0 else 1
+    width = energy.size if sensitive else 0
+    state = np.tile(cloud, (copies, 1)), np.zeros((copies * n, d, width))
+    for first in range(0, steps, group):
+        shocks = Paths(noise[:, first : first + group], paths.low, paths.high)
+        state = _steps(energy, theta, state, shares, dt, shocks, sensitive=sensitive)
+    return state[0].reshape(copies, n, d), state[1]
+
+
+@eqx.filter_jit
+def _steps(
+    energy: LinearEnergy,
+    theta: Float[Array, " K"],
+    state: tuple[Float[Array, "N d"], Float[Array, "N d _"]],
+    shares: Float[Array, " N"],
+    dt: Float[Array, ""],
+    paths: Paths,
+    *,
+    sensitive: bool,
+) -> tuple[Float[Array, "N d"], Float[Array, "N d _"]]:
+    d = paths.noise.shape[-1]
+    beta = jnp.maximum(theta[-1], _SMALLEST) if energy.internal else jnp.zeros((), theta.dtype)
     size = energy.size - int(energy.internal)
     felt = theta[:size]
-    shares = jnp.tile(weight, copies) / copies
 
     def moved(field: Field, x, sensitivity):  # type: ignore[no-untyped-def]
         """The drift at one point, and what it does to the sensitivity there."""
@@ -215,9 +255,5 @@ def _walk(
         after = jnp.clip(x + 0.5 * dt * (first + second) + shock, paths.low, paths.high)
         return (after, s + 0.5 * dt * (first_s + second_s) + kick), None
 
-    start = jnp.tile(cloud, (copies, 1))
-    width = energy.size if sensitive else 0
-    blank = jnp.zeros((len(start), d, width), cloud.dtype)
     shocks = jnp.swapaxes(jnp.asarray(paths.noise), 0, 1)
-    (end, slope), _ = jax.lax.scan(step, (start, blank), shocks)
-    return end.reshape(copies, n, d), slope
+    return jax.lax.scan(step, state, shocks)[0]

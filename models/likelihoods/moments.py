@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import chdtrc
 
 from bayesjko.models.bases import RBF, Basis, Polynomial, Scaled, Stacked
+from bayesjko.models.blocks import blocks
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.precision import double
@@ -247,7 +247,8 @@ def _standard_deviation(tests: Basis, pooled: np.ndarray) -> np.ndarray:
 def values_of(tests: Basis, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n M"]:
     """ψ at every point, in float64."""
     with double():
-        return np.asarray(_values(tests, jnp.asarray(points)))
+        parts = [np.asarray(_values(tests, part)) for part in blocks(points)]
+    return np.concatenate(parts)[: len(points)]
 
 
 @eqx.filter_jit

@@ -15,13 +15,13 @@ from typing import Literal, TypeVar
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from bayesjko.models.blocks import BLOCK
 from bayesjko.models.data import Couplings
-from bayesjko.models.energies.linear import Field, LinearEnergy
+from bayesjko.models.energies.linear import Field, LinearEnergy, field_of
 from bayesjko.models.precision import wide
 
 __all__ = ["SCHEMES", "Scheme", "Statistics", "evaluation_points", "statistics"]
@@ -92,14 +92,15 @@ def statistics(
     points = evaluation_points(couplings, scheme)
     m, d = points.shape
     n, tau = float(couplings.effective_count), float(couplings.duration)
-    most = max(64, _DESIGN_BYTES // (8 * d * max(energy.size, 1)))
-    chunk = min(1 << (m - 1).bit_length(), 1 << (most.bit_length() - 1))
+    most = max(BLOCK, _DESIGN_BYTES // (8 * d * max(energy.size, 1)))
+    most = 1 << (most.bit_length() - 1)
+    chunk = most if m > most else BLOCK  # two sizes are ever compiled
     move = np.asarray(couplings.target - couplings.source)
     weight = np.asarray(couplings.weight)
     gram = np.zeros((energy.size, energy.size))
     moment = np.zeros(energy.size)
     with wide():
-        field = _around(energy, jnp.asarray(points), jnp.asarray(weight))
+        field = field_of(energy, points, weight)
 
     def part(start: int) -> tuple[np.ndarray, np.ndarray]:
         rows = slice(start, start + chunk)
@@ -111,30 +112,25 @@ def statistics(
         design = np.asarray(weighted, np.float64)[: len(root)].reshape(-1, energy.size)
         return design.T @ design, np.ravel(root * move[rows]) @ design
 
-    for products in _in_order(part, range(0, m, chunk)):
+    for products in _in_order(part, range(0, m, chunk), at_once=chunk == most):
         gram += products[0]
         moment += products[1]
     square = float(weight @ np.sum(move**2, axis=1))
     return Statistics(n * tau * gram, n * moment, n * square / tau, n * d)
 
 
-def _in_order(part: Callable[[int], Part], starts: range) -> Iterator[Part]:
-    """Every chunk's part, several chunks worked on at a time.
+def _in_order(part: Callable[[int], Part], starts: range, *, at_once: bool) -> Iterator[Part]:
+    """Every chunk's part, several large chunks worked on at a time.
 
     BLAS has one thread in each of ours, since its own wait for one another at every product: thirty
     times as long as the product takes, measured on a machine with other work.
     """
-    if len(starts) == 1:
-        yield part(0)
+    if not at_once:
+        yield from map(part, starts)
         return
     workers = min(len(starts), os.cpu_count() or 1)
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         yield from pool.map(part, starts)
-
-
-@eqx.filter_jit
-def _around(energy: LinearEnergy, points: Float[Array, "m d"], weight: Float[Array, " m"]) -> Field:
-    return energy.around(points, weight)
 
 
 @eqx.filter_jit
@@ -148,6 +144,6 @@ def _weighted_design(
     return root[:, :, None] * design
 
 
-def _pad(rows: Float[Array | np.ndarray, "r c"], length: int) -> Float[Array, "m c"]:
+def _pad(rows: Float[Array | np.ndarray, "r c"], length: int) -> Float[np.ndarray, "m c"]:
     """Rows of zeros (and so of no weight) added, so that few shapes are ever compiled."""
-    return jnp.asarray(np.pad(np.asarray(rows, np.float64), [(0, length - len(rows)), (0, 0)]))
+    return np.pad(np.asarray(rows, np.float64), [(0, length - len(rows)), (0, 0)])

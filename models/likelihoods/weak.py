@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayesjko.models.bases import Basis
+from bayesjko.models.blocks import blocks, weighted_blocks
 from bayesjko.models.data import Snapshots
-from bayesjko.models.energies import Field, LinearEnergy
+from bayesjko.models.energies import Field, LinearEnergy, field_of
 from bayesjko.models.precision import double
 
 __all__ = ["generator", "generator_design", "pull"]
 
-_CHUNK = 1024  # particles at a time
 _FELT = 1000  # particles over which the pull on a cloud's member is averaged
 
 
@@ -30,8 +30,8 @@ def generator_design(
     cloud, weight = snapshots.particles[index], snapshots.weights[index]
     total = np.zeros((tests.size, energy.size))
     with double():
-        field = _around(energy, jnp.asarray(cloud), jnp.asarray(weight))
-        for points, w in _chunks(cloud, weight):
+        field = field_of(energy, cloud, weight)
+        for points, w in weighted_blocks(cloud, weight):
             total += np.asarray(_design_sum(field, tests, points, w))
     return total
 
@@ -45,10 +45,11 @@ def generator(
 ) -> Float[np.ndarray, "n M"]:
     """Lψ = ∇ψ·f + βΔψ at every particle of a cloud."""
     with double():
-        theta = jnp.asarray(coefficients)
-        field = _around(energy, jnp.asarray(cloud), jnp.asarray(weight))
-        blocks = [_generator(field, tests, theta, points) for points, _ in _chunks(cloud, weight)]
-        return np.concatenate([np.asarray(block) for block in blocks])[: len(cloud)]
+        field = field_of(energy, cloud, weight)
+        parts = [
+            np.asarray(_generator(field, tests, coefficients, points)) for points in blocks(cloud)
+        ]
+    return np.concatenate(parts)[: len(cloud)]
 
 
 def pull(
@@ -68,30 +69,12 @@ def pull(
     rows = np.linspace(0, len(cloud) - 1, min(len(cloud), _FELT)).astype(int)
     share = weight[rows] / weight[rows].sum()
     with double():
-        theta = jnp.asarray(coefficients[energy.slices["interaction"]])
-        pushed, shares = jnp.asarray(cloud[rows]), jnp.asarray(share)
-        blocks = [
-            _pull(energy, tests, theta, pushed, shares, points)
-            for points, _ in _chunks(cloud, weight)
+        theta = coefficients[energy.slices["interaction"]]
+        parts = [
+            np.asarray(_pull(energy, tests, theta, cloud[rows], share, points))
+            for points in blocks(cloud)
         ]
-        return np.concatenate([np.asarray(block) for block in blocks])[: len(cloud)]
-
-
-def _chunks(cloud: np.ndarray, weight: np.ndarray):  # type: ignore[no-untyped-def]
-    """Blocks of one size, the last one filled up with particles of no weight."""
-    size = min(_CHUNK, 1 << (len(cloud) - 1).bit_length())
-    for start in range(0, len(cloud), size):
-        points, w = cloud[start : start + size], weight[start : start + size]
-        missing = size - len(points)
-        yield (
-            jnp.asarray(np.pad(points, ((0, missing), (0, 0)), mode="edge")),
-            jnp.asarray(np.pad(w, (0, missing))),
-        )
-
-
-@eqx.filter_jit
-def _around(energy: LinearEnergy, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Field:
-    return energy.around(cloud, weight)
+    return np.concatenate(parts)[: len(cloud)]
 
 
 @eqx.filter_jit

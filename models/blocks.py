@@ -1,0 +1,30 @@
+"""Rows in blocks of one size: what bounds memory, and lets one compilation serve all data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+__all__ = ["BLOCK", "blocks", "weighted_blocks"]
+
+BLOCK = 256
+"""Rows of a block; small, since what fills up the last one is computed for nothing."""
+
+
+def blocks(rows: Float[np.ndarray, "n *c"], size: int = BLOCK) -> Iterator[np.ndarray]:
+    """Blocks of so many consecutive rows, the last one filled up with its own last row."""
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        missing = size - len(part)
+        yield part if not missing else np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
+
+
+def weighted_blocks(
+    points: Float[np.ndarray, "n d"], weight: Float[np.ndarray, " n"], size: int = BLOCK
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of points with their weights, what fills up the last one weighing nothing."""
+    for start, part in zip(range(0, len(points), size), blocks(points, size), strict=True):
+        share = weight[start : start + size]
+        yield part, np.pad(share, (0, size - len(share)))

@@ -1,0 +1,57 @@
+"""Another number of particles compiles nothing anew."""
+
+from contextlib import contextmanager
+
+import jax.monitoring
+import numpy as np
+import pytest
+
+import bayesjko
+from bayesjko.models.blocks import BLOCK, blocks, weighted_blocks
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+@contextmanager
+def compilations():
+    """How many programs have been compiled, or read from where they are kept, in the block."""
+    found = []
+
+    def listen(event, duration, **_):
+        if event == COMPILED:
+            found.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield found
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.parametrize("count", [1, BLOCK, BLOCK + 1])
+def test_blocks_hold_every_row_once(count):
+    points = np.random.default_rng(0).normal(size=(count, 2))
+    parts = list(weighted_blocks(points, np.ones(count)))
+    assert {part.shape for part, _ in parts} == {(BLOCK, 2)}
+    assert sum(weight.sum() for _, weight in parts) == count
+    kept = np.concatenate([part[weight > 0] for part, weight in parts])
+    np.testing.assert_array_equal(kept, points)
+    np.testing.assert_array_equal(np.concatenate(list(blocks(points)))[:count], points)
+
+
+@pytest.mark.parametrize("likelihood", ["residual", "weak", "flow"])
+def test_a_second_fit_of_another_size_compiles_nothing(likelihood):
+    options = {"potential": "poly:2", "likelihood": likelihood, "draws": 8, "jobs": 1}
+    if likelihood != "residual":
+        options |= {"tests": 4, "steps": 4, "copies": 2, "prior_scale": 3.0}
+
+    def fit(particles):
+        snapshots = bayesjko.simulate(
+            "quadratic", beta=0.3, particles=particles, snapshots=3, tau=0.1, start="normal"
+        )
+        with compilations() as found:
+            bayesjko.fit(snapshots, **options)
+        return found
+
+    assert fit(210)
+    assert not fit(270)
