@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -21,9 +23,10 @@ from scipy.optimize import minimize
 from bayesjko.inference.conditioning import Conditioned
 from bayesjko.inference.problem import Meat
 from bayesjko.inference.score import Score
+from bayesjko.inference.whole import Part, Whole
 from bayesjko.models.blocks import weighted_blocks
 from bayesjko.models.data import Couplings, Snapshots
-from bayesjko.models.energies import Field, LinearEnergy, field_of
+from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.likelihoods.residual import Scheme, evaluation_points
 from bayesjko.models.precision import double
 
@@ -60,7 +63,7 @@ class _End:
 
 def residual_meat(
     energy: LinearEnergy,
-    snapshots: Snapshots,
+    snapshots: Snapshots | Whole,
     counts: Sequence[float],
     period_of: Sequence[int],
     scores: Sequence[Score] | None,
@@ -79,17 +82,22 @@ def residual_meat(
         scores: density of each snapshot, for an energy with an internal term.
     """
     periods = max(period_of) + 1
+    whole = Whole.of(snapshots) if isinstance(snapshots, Snapshots) else snapshots
+    halves = 0.5 * np.diff(whole.times)
 
     def meat(coefficients: Float[np.ndarray, "period K"]) -> Float[np.ndarray, "S S"]:
         total = np.zeros((periods * energy.size,) * 2)
-        for index in range(len(snapshots.times)):
+        for index, parts in enumerate(whole.parts):
             ends = [
-                _End(period_of[k], sign, float(counts[k]), 0.5 * float(snapshots.durations[k]))
+                _End(period_of[k], sign, float(counts[k]), float(halves[k]))
                 for k, sign in ((index - 1, 1.0), (index, -1.0))
                 if 0 <= k < len(counts)
             ]
             score = None if scores is None else scores[index]
-            total += _snapshot_meat(energy, snapshots, index, ends, coefficients, score, periods)
+            with double():
+                field = whole.field(energy, index)
+            given = field, energy.size, ends, coefficients, score, periods
+            total += whole.reduce(partial(_influence, *given), parts).covariance()
         return total
 
     return meat
@@ -153,25 +161,46 @@ def _pull_of_residual(
     return jax.vmap(one, in_axes=(0, None if score is None else 0, 0))(points, score, move)
 
 
-def _snapshot_meat(
-    energy: LinearEnergy,
-    snapshots: Snapshots,
-    index: int,
+@dataclass(frozen=True, eq=False)
+class _Influence:
+    """Sums over particles of their influence h: Σw²hhᵀ, Σwh, Σw²h and Σw²."""
+
+    square: np.ndarray
+    mean: np.ndarray
+    cross: np.ndarray
+    weight: float
+
+    def __add__(self, other: _Influence) -> _Influence:
+        return _Influence(
+            self.square + other.square,
+            self.mean + other.mean,
+            self.cross + other.cross,
+            self.weight + other.weight,
+        )
+
+    def covariance(self) -> np.ndarray:
+        """Σw²(h − h̄)(h − h̄)ᵀ."""
+        off = np.outer(self.cross, self.mean)
+        return self.square - off - off.T + self.weight * np.outer(self.mean, self.mean)
+
+
+def _influence(
+    field: Field,
+    size: int,
     ends: Sequence[_End],
     coefficients: np.ndarray,
     score: Score | None,
     periods: int,
-) -> np.ndarray:
-    cloud, weight = snapshots.particles[index], snapshots.weights[index]
-    size = energy.size
+    part: Part,
+) -> _Influence:
+    cloud, weight = part()
     square = np.zeros((periods * size,) * 2)
     mean = np.zeros(periods * size)
     cross = np.zeros(periods * size)
     with double():
-        field = field_of(energy, cloud, weight)
-        theta = np.stack([coefficients[end.period] for end in ends])
+        theta: Any = np.stack([coefficients[end.period] for end in ends])
         for points, w in weighted_blocks(cloud, weight):
-            gradient = None if score is None else score(points)
+            gradient: Any = None if score is None else score(points)
             value, pull = _value_and_pull(field, points, gradient, theta)
             phi = -np.asarray(value)
             if score is not None:
@@ -184,13 +213,7 @@ def _snapshot_meat(
             square += weighted.T @ weighted
             mean += weighted.sum(axis=0)
             cross += w @ weighted
-    # Σ w²(h − h̄)(h − h̄)ᵀ from its three sums
-    return (
-        square
-        - np.outer(cross, mean)
-        - np.outer(mean, cross)
-        + (weight @ weight) * np.outer(mean, mean)
-    )
+    return _Influence(square, mean, cross, float(weight @ weight))
 
 
 @eqx.filter_jit

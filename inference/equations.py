@@ -16,7 +16,7 @@ from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.flow import Paths, moments_of_paths, simulate_paths
 from bayesjko.models.likelihoods.moments import Sides, values_of
-from bayesjko.models.likelihoods.weak import generator, generator_design, pull
+from bayesjko.models.likelihoods.weak import WeakSums, generator, pull
 
 __all__ = ["Equations", "Linearised"]
 
@@ -52,6 +52,8 @@ class Equations:
         period_of: period of each interval.
         shrinkage: of the tests' covariance in the weight.
         seed: of the paths' noise.
+        sums: over all particles of each snapshot, of which those above may be a share.
+        shares: how large a share, by effective size.
     """
 
     energy: LinearEnergy
@@ -61,6 +63,8 @@ class Equations:
     period_of: Sequence[int]
     shrinkage: float
     seed: int
+    sums: Sequence[WeakSums]
+    shares: Sequence[float]
 
     def weak(self, theta: Float[np.ndarray, "period K"]) -> Linearised:
         """Plain: trapezoidal on each interval."""
@@ -149,17 +153,14 @@ class Equations:
 
     @cached_property
     def _means(self) -> list[np.ndarray]:
-        return [w @ v for w, v in zip(self.snapshots.weights, self.values, strict=True)]
+        return [each.mean for each in self.sums]
 
     def _moved(self) -> np.ndarray:
         return np.diff(self._means, axis=0).ravel()
 
     @cached_property
     def _trapezoid(self) -> Float[np.ndarray, "E P"]:
-        designs = [
-            generator_design(self.energy, self.tests, self.snapshots, k)
-            for k in range(len(self.snapshots.times))
-        ]
+        designs = [each.design for each in self.sums]
         tau = self.snapshots.durations
         return self._assembled(
             [0.5 * tau[k] * (designs[k] + designs[k + 1]) for k in range(len(tau))]
@@ -184,14 +185,15 @@ class Equations:
                 + pull(energy, tests, theta[p], cloud, weight)
                 for p in {period_of[k] for k in (index - 1, index) if 0 <= k < intervals}
             }
-            target = source = None
+            target = source = apart = None
             if index > 0:
                 target = value - 0.5 * tau[index - 1] * rates[period_of[index - 1]]
             if index < intervals:
                 source = value + 0.5 * tau[index] * rates[period_of[index]]
                 if missed is not None:
-                    source = source + missed[index]
-            sides.append(Sides(weight, target, source))
+                    apart = missed[index]
+                    source = source + apart
+            sides.append(Sides(weight, target, source, self.shares[index], apart))
         return sides
 
     def _diffusing(self, theta: np.ndarray) -> np.ndarray:

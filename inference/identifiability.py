@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -212,7 +213,7 @@ def _gram(
     points, share = cloud[rows], weight[rows] / weight[rows].sum()
     with double():
         field = field_of(energy, cloud, weight)
-        drift = np.asarray(drift_designs(field, points))
+        drift = np.asarray(drift_designs(field, jnp.asarray(points)))
     if energy.internal:
         density = -fit_score(cloud, weight, seed=seed)(points)
         drift = np.concatenate([drift, density[:, :, None]], axis=2)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -22,14 +23,17 @@ from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual import TimeVariation, period_of_interval, residual_problem
 from bayesjko.inference.resolution import Resolution, refined
+from bayesjko.inference.whole import Whole
+from bayesjko.models.bases.rbf import sampled
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy, drift_designs, field_of
 from bayesjko.models.errors import UnsettledError
 from bayesjko.models.likelihoods.moments import (
     GoodnessOfFit,
-    build_tests,
     equation_covariance,
     goodness_of_fit,
+    place_tests,
+    standardised,
     values_of,
     weight_of,
     without_leverage,
@@ -48,6 +52,7 @@ _FREEDOM = 4.0  # factor by which a later round may change it
 _REFINEMENTS = 3  # of the paths, each at what the one before has found
 _LEAST_SHRINKAGE = 0.02
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
+_HELD, _FEWEST_HELD = 2**21, 4096
 _PROBES = 200  # particles of each snapshot at which forces are compared
 
 
@@ -77,6 +82,16 @@ class MomentOptions:
     fewest_bumps: int = 50
 
 
+def room_for(tests: int) -> int:
+    """How many particles of a snapshot are asked for what must be known of single ones.
+
+    All where their tests fit into 16 MB. The others count in every average; what is known of some
+    only (covariances, and the paths that correct the trapezoid) has the noise of some, of which
+    the covariance knows.
+    """
+    return max(_FEWEST_HELD, _HELD // tests)
+
+
 _Linearise = Callable[[Float[np.ndarray, "period K"]], Linearised]
 
 
@@ -87,8 +102,12 @@ def moment_problem(
     moments: MomentOptions,
     *,
     time_variation: TimeVariation = "static",
+    whole: Whole | None = None,
 ) -> LinearProblem:
     """Moment equations linearised at their own solution.
+
+    The weak form sums over all particles, and asks at most `room_for` of each snapshot for what
+    must be known of single ones.
 
     Args:
         energy: whose coefficients are sought.
@@ -96,18 +115,29 @@ def moment_problem(
         options: of the inference: what the prior is decides where the solution lies.
         moments: of the equations.
         time_variation: one θ for all intervals, or one for each.
+        whole: the particles, where the snapshots hold only some of them.
     """
+    whole = whole or Whole.of(snapshots)
     wanted = max(moments.fewest_bumps, energy.size) if moments.bumps is None else moments.bumps
-    most = int(min(snapshots.effective_sizes) / _PARTICLES_A_TEST)
-    tests = build_tests(energy, snapshots, bumps=wanted, most=most, seed=options.seed)
+    most = int(min(whole.effective_sizes) / _PARTICLES_A_TEST)
+    sample = whole.drawn(sampled(sum(whole.counts), options.seed))
+    tests = place_tests(energy, sample, bumps=wanted, most=most, seed=options.seed)
+    spread = whole.spread(tests)
+    tests = standardised(tests, np.sqrt(spread.square / spread.weight))
+    if moments.form == "weak":
+        snapshots = whole.thinned(room_for(tests.size))
+    shares = (snapshots.effective_sizes / whole.effective_sizes).tolist()
     values = [values_of(tests, cloud) for cloud in snapshots.particles]
     shrinkage = moments.shrinkage
     if shrinkage is None:
         crowding = tests.size / float(min(snapshots.effective_sizes))
         shrinkage = min(max(crowding**2, _LEAST_SHRINKAGE), 1.0)
-    weight = weight_of(values, snapshots.weights, shrinkage)
+    weight = weight_of(values, snapshots.weights, shrinkage, shares)
     period_of = period_of_interval(len(snapshots.times) - 1, time_variation)
-    equations = Equations(energy, snapshots, tests, values, period_of, shrinkage, options.seed)
+    sums = whole.weak_sums(energy, tests)
+    equations = Equations(
+        energy, snapshots, tests, values, period_of, shrinkage, options.seed, sums, shares
+    )
 
     periods = max(period_of) + 1
     start = equations.weak(np.zeros((periods, energy.size)))
@@ -194,7 +224,8 @@ def _resolution(
         partial(equations.ends, theta),
         equations.paths,
         equations.snapshots.weights[:-1],
-        [blocks[k, :, k] for k in range(intervals)],
+        # of the particles that are simulated: paths need be no finer than these can tell
+        [blocks[k, :, k] * equations.shares[k] for k in range(intervals)],
         before,
         steps=moments.steps,
         copies=moments.copies,
@@ -267,7 +298,7 @@ def _shift(
         rows = np.linspace(0, len(cloud) - 1, min(len(cloud), _PROBES)).astype(int)
         with double():
             field = field_of(energy, cloud, weight)
-            design = np.asarray(drift_designs(field, cloud[rows]))
+            design = np.asarray(drift_designs(field, jnp.asarray(cloud[rows])))
         where = slice(period * energy.size, period * energy.size + size)
         moved = design @ (last.mean - first.mean)[period, :size]
         spread = np.einsum("ndi,ij,ndj->nd", design, inverse[where, where], design)

@@ -17,20 +17,27 @@ from bayesjko.inference.displacement import displacement_meat
 from bayesjko.inference.problem import LinearProblem, Meat
 from bayesjko.inference.score import DensityMethod, Score, fit_score
 from bayesjko.inference.transport import Solver, couple
+from bayesjko.inference.whole import Whole
 from bayesjko.models.data import Couplings, Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.residual import SCHEMES, Scheme, Statistics, statistics
 
 __all__ = [
+    "DENSE",
     "ReweightedResidual",
     "TimeVariation",
     "period_of_interval",
     "residual_problem",
     "scored_couplings",
+    "with_score",
 ]
 
 TimeVariation = Literal["static", "piecewise", "random-walk"]
+
+
+DENSE = 20_000
+"""Particles of a snapshot, evenly spaced among all, that its density is fitted to at most."""
 
 
 def residual_problem(
@@ -129,9 +136,12 @@ def scored_couplings(
     couplings = couple(snapshots, solver=solver, jobs=jobs, seed=seed, progress=progress)
     if not internal:
         return tuple(couplings), None
+    seen = snapshots
+    if max(snapshots.counts) > DENSE:
+        seen = Whole.of(snapshots).thinned(DENSE)
     scores = tuple(
         fit_score(cloud, weight, density, seed)
-        for cloud, weight in zip(snapshots.particles, snapshots.weights, strict=True)
+        for cloud, weight in zip(seen.particles, seen.weights, strict=True)
     )
     return _with_scores(couplings, scores, scheme), scores
 
@@ -224,12 +234,12 @@ def _with_scores(
     couplings: Sequence[Couplings], scores: Sequence[Score], scheme: Scheme
 ) -> tuple[Couplings, ...]:
     return tuple(
-        _with_score(coupling, *ends, scheme)
+        with_score(coupling, *ends, scheme)
         for coupling, ends in zip(couplings, pairwise(scores), strict=True)
     )
 
 
-def _with_score(couplings: Couplings, before: Score, after: Score, scheme: Scheme) -> Couplings:
+def with_score(couplings: Couplings, before: Score, after: Score, scheme: Scheme) -> Couplings:
     """∇log ρ̂ where the scheme takes the force: between the ends, that share of theirs."""
     share = SCHEMES[scheme]
     score = np.zeros(np.shape(couplings.source))

@@ -20,7 +20,16 @@ from tqdm import tqdm
 from bayesjko.models.data import Couplings, SnapshotError, Snapshots
 from bayesjko.models.precision import double
 
-__all__ = ["Plan", "Solver", "couple", "optimal_plan"]
+__all__ = [
+    "BATCH",
+    "Block",
+    "Plan",
+    "Solver",
+    "couple",
+    "mini_batches",
+    "optimal_plan",
+    "plan_batch",
+]
 
 Solver = Literal["exact", "entropic", "paired"]
 
@@ -28,6 +37,10 @@ Solver = Literal["exact", "entropic", "paired"]
 _PIVOTS = 100_000_000
 _MARGINAL_ERROR = 1e-9
 _TARGETS_PER_SOURCE = 16
+_EPSILON = 0.05
+
+BATCH = 4000
+"""The largest size coupled in one piece."""
 
 
 class Plan(NamedTuple):
@@ -48,9 +61,9 @@ def couple(
     snapshots: Snapshots,
     *,
     solver: Solver = "exact",
-    batch: int = 4000,
+    batch: int | None = None,
     effective_count: float | Sequence[float] | None = None,
-    epsilon: float = 0.05,
+    epsilon: float = _EPSILON,
     jobs: int = 1,
     seed: int = 0,
     progress: bool = False,
@@ -82,6 +95,7 @@ def couple(
         SnapshotError: `paired` is asked of snapshots that are not.
         RuntimeError: the transport solver did not converge.
     """
+    batch = BATCH if batch is None else batch
     if batch < 1 or jobs < 1:
         raise ValueError(f"batch is {batch} and jobs is {jobs}; both must be at least 1.")
     counts = _effective_counts(snapshots, effective_count)
@@ -116,7 +130,7 @@ def optimal_plan(
     b: Float[np.ndarray, " m"],
     *,
     order: Literal[1, 2] = 2,
-    batch: int = 4000,
+    batch: int | None = None,
     seed: int = 0,
 ) -> Plan:
     """The cheapest plan from (x, a) to (y, b) for the cost ‖x − y‖^order.
@@ -136,10 +150,12 @@ def optimal_plan(
     """
     rng = np.random.default_rng(seed)
     solver = partial(_exact, order=order)
-    return _merge([_on_block(solver, x, y, block, rng) for block in _blocks(a, b, batch, rng)])
+    return _merge(
+        [_on_block(solver, x, y, block, rng) for block in _blocks(a, b, batch or BATCH, rng)]
+    )
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """Some particles of two clouds, with the part of their mass that is coupled here."""
 
     rows: Int[np.ndarray, " n"]
@@ -162,11 +178,9 @@ def _solve(
     clouds, weights = snapshots.particles, snapshots.weights
     work = []
     for k, (a, b) in enumerate(pairwise(weights)):
-        rng = np.random.default_rng([seed, k])
-        blocks = list(_blocks(a, b, batch, rng))
-        work += list(zip([k] * len(blocks), blocks, rng.spawn(len(blocks)), strict=True))
+        work += [(k, *each) for each in mini_batches(a, b, k, batch=batch, seed=seed)]
 
-    def run(item: tuple[int, _Block, np.random.Generator]) -> tuple[int, Plan]:
+    def run(item: tuple[int, Block, np.random.Generator]) -> tuple[int, Plan]:
         k, block, stream = item
         return k, _on_block(solver, clouds[k], clouds[k + 1], block, stream)
 
@@ -180,11 +194,39 @@ def _solve(
     return [_merge(part) for part in parts]
 
 
+def mini_batches(
+    a: Float[np.ndarray, " n"],
+    b: Float[np.ndarray, " m"],
+    interval: int,
+    *,
+    batch: int | None = None,
+    seed: int = 0,
+) -> list[tuple[Block, np.random.Generator]]:
+    """What `couple` cuts an interval into, with the random numbers of each piece."""
+    rng = np.random.default_rng([seed, interval])
+    blocks = list(_blocks(a, b, batch or BATCH, rng))
+    return list(zip(blocks, rng.spawn(len(blocks)), strict=True))
+
+
+def plan_batch(
+    solver: Literal["exact", "entropic"],
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, "m d"],
+    block: Block,
+    rng: np.random.Generator,
+) -> Plan:
+    """The plan of one piece, x and y its own particles only; rows are counted among them."""
+    own = block._replace(rows=np.arange(len(x)), columns=np.arange(len(y)))
+    return _on_block(
+        _exact if solver == "exact" else partial(_entropic, epsilon=_EPSILON), x, y, own, rng
+    )
+
+
 def _on_block(
     solver: _PlanSolver,
     x: np.ndarray,
     y: np.ndarray,
-    block: _Block,
+    block: Block,
     rng: np.random.Generator,
 ) -> Plan:
     mass = block.row_mass.sum()
@@ -198,7 +240,7 @@ def _on_block(
     return Plan(block.rows[plan.source], block.columns[plan.target], mass * plan.mass)
 
 
-def _blocks(a: np.ndarray, b: np.ndarray, batch: int, rng: np.random.Generator) -> Iterator[_Block]:
+def _blocks(a: np.ndarray, b: np.ndarray, batch: int, rng: np.random.Generator) -> Iterator[Block]:
     """Both clouds cut into blocks of equal mass on the two sides.
 
     Each cloud's mass is laid out on [0, 1] in random order and both are cut at the same places,
@@ -210,7 +252,7 @@ def _blocks(a: np.ndarray, b: np.ndarray, batch: int, rng: np.random.Generator) 
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     count = math.ceil(math.sqrt(len(rows) * len(columns)) / batch)
     if count == 1:
-        yield _Block(rows, a[rows], columns, b[columns])
+        yield Block(rows, a[rows], columns, b[columns])
         return
     rows, columns = rng.permutation(rows), rng.permutation(columns)
     row_edges, column_edges = _edges(a[rows]), _edges(b[columns])
@@ -223,7 +265,7 @@ def _blocks(a: np.ndarray, b: np.ndarray, batch: int, rng: np.random.Generator) 
     nearest = row_edges[np.where(below_is_nearer, above - 1, above)]
     cuts = np.where(np.abs(nearest - cuts) < 1 / len(rows), nearest, cuts)
     for low, high in pairwise(np.unique([0.0, *cuts, 1.0])):
-        yield _Block(
+        yield Block(
             *_between(rows, a[rows], row_edges, low, high),
             *_between(columns, b[columns], column_edges, low, high),
         )

@@ -1,19 +1,29 @@
-"""Rows in blocks of one size: what bounds memory, and lets one compilation serve all data."""
+"""Rows in blocks of one size: what bounds memory, and lets one compilation serve all data.
+
+Blocks are NumPy arrays that compiled functions take for their own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-__all__ = ["BLOCK", "blocks", "weighted_blocks"]
+__all__ = ["BLOCK", "blocks", "evenly", "weighted_blocks"]
 
 BLOCK = 256
 """Rows of a block; small, since what fills up the last one is computed for nothing."""
 
 
-def blocks(rows: Float[np.ndarray, "n *c"], size: int = BLOCK) -> Iterator[np.ndarray]:
+def evenly(count: int, most: int) -> Int[np.ndarray, " r"]:
+    """At most so many of the rows, evenly spaced: all of them where there are no more."""
+    kept = min(count, most)
+    return np.arange(kept) * count // kept
+
+
+def blocks(rows: Float[np.ndarray, "n *c"], size: int = BLOCK) -> Iterator[Any]:
     """Blocks of so many consecutive rows, the last one filled up with its own last row."""
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
@@ -23,7 +33,7 @@ def blocks(rows: Float[np.ndarray, "n *c"], size: int = BLOCK) -> Iterator[np.nd
 
 def weighted_blocks(
     points: Float[np.ndarray, "n d"], weight: Float[np.ndarray, " n"], size: int = BLOCK
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[Any, Any]]:
     """Blocks of points with their weights, what fills up the last one weighing nothing."""
     for start, part in zip(range(0, len(points), size), blocks(points, size), strict=True):
         share = weight[start : start + size]

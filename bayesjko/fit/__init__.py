@@ -41,7 +41,15 @@ from bayesjko.readers import read_snapshots
 from bayesjko.result import Result
 from bayesjko.settings import FitSettings
 
-__all__ = ["checked_settings", "fit", "inference_options", "linear_problem"]
+__all__ = [
+    "RECORDED",
+    "checked_settings",
+    "fit",
+    "inference_options",
+    "linear_problem",
+    "posterior_of",
+    "version_of",
+]
 
 _TRAINED = (
     "The network's hidden layers are trained on these snapshots and then taken for known: the "
@@ -50,7 +58,7 @@ _TRAINED = (
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
 _MOST_DRAWS = 10**7  # whatever an interval needs, and no array that NumPy cannot name
-_RECORDED = (
+RECORDED = (
     "bayesjko",
     "jax",
     "jaxlib",
@@ -62,6 +70,7 @@ _RECORDED = (
     "numpyro",
     "blackjax",
 )
+"""Packages whose versions a result keeps."""
 
 
 def fit(
@@ -117,13 +126,13 @@ def fit(
             record = {
                 "settings": asdict(settings),
                 "data_hash": snapshots.digest(),
-                "versions": {name: _version(name) for name in _RECORDED},
+                "versions": {name: version_of(name) for name in RECORDED},
             }
             run = Run(checkpoint.load(record), checkpoint.append, progress)
         posteriors = []
         for energy in energies:
             problem, likelihood = linear_problem(energy, standard, settings, jobs, progress)
-            posteriors.append(_posterior(problem, settings, options, jobs, run))
+            posteriors.append(posterior_of(problem, settings, options, jobs, run))
             settings = replace(settings, likelihood=cast(Any, likelihood))  # for all members
     energy, posterior = energies[0], posteriors[0]
     if settings.method == "ensemble":
@@ -136,7 +145,7 @@ def fit(
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _RECORDED},
+        "versions": {name: version_of(name) for name in RECORDED},
     }
     used = {
         **asdict(settings),
@@ -176,9 +185,10 @@ def _energies(
     )
 
 
-def _posterior(
+def posterior_of(
     problem: LinearProblem, settings: FitSettings, options: InferenceOptions, jobs: int, run: Run
 ) -> Posterior:
+    """The posterior of what the data say, by the method and the covariance of the settings."""
     if settings.covariance == "bootstrap":
         posterior = bootstrap(
             problem,
@@ -429,7 +439,8 @@ def _diffuses(problem: LinearProblem, options: InferenceOptions) -> bool:
     return bool(np.all(found.mean[:, where.start] > 1.645 * spread))
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Of an installed package."""
     try:
         return version(package)
     except PackageNotFoundError:  # run from a checkout that is not installed

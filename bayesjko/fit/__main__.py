@@ -22,12 +22,14 @@ from bayesjko.command import (
 )
 from bayesjko.demos import demo
 from bayesjko.devices import Device, spread_chains, use_device
-from bayesjko.fit import fit
+from bayesjko.fit import checked_settings, fit
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.netcdf import write_netcdf
 from bayesjko.readers import read_snapshots
+from bayesjko.readers.stores import open_population
 from bayesjko.result import Result
+from bayesjko.schedulers import scheduled
 from bayesjko.selection import Selection, select
 from bayesjko.settings import FitSettings
 from bayesjko.summary import summarise
@@ -68,6 +70,9 @@ class FitCommand:
     """Cores to use; all if not given."""
     device: Device = "auto"
     """Where to compute: cpu, gpu, or whichever JAX was installed for."""
+    scheduler: str | None = None
+    """Read DATA (Zarr or Parquet) in parts, which are worked on here, by processes of this machine,
+    or by the workers of a Dask scheduler (tcp://…); by the weak or the residual likelihood."""
     resume: bool = False
     """Go on with what an interrupted bootstrap or sampler left beside --out, to the same result."""
 
@@ -89,7 +94,11 @@ def _run(command: FitCommand) -> int:
     if command.out is not None:
         check_ending(command.out, [".nc"])
         checkpoint = Checkpoint(command.out, resume=command.resume)
-    if command.demo is not None:
+    snapshots = None
+    if command.scheduler is not None:
+        if command.data is None or command.select:
+            raise InputError("The option --scheduler is for a fit to a file; leave it out.")
+    elif command.demo is not None:
         snapshots = demo(command.demo)
     else:
         snapshots = read_snapshots(
@@ -130,7 +139,7 @@ def _run(command: FitCommand) -> int:
 
 
 def _fitted(
-    command: FitCommand, snapshots: Snapshots, checkpoint: Checkpoint | None
+    command: FitCommand, snapshots: Snapshots | None, checkpoint: Checkpoint | None
 ) -> tuple[Result, Selection | None]:
     options: dict[str, Any] = {
         "jobs": command.jobs,
@@ -138,6 +147,8 @@ def _fitted(
         "checkpoint": checkpoint,
     }
     try:
+        if command.scheduler is not None:
+            return _fitted_in_parts(command), None
         if not command.select:
             return fit(snapshots, command.settings, **options), None
         potentials = command.potentials.split(",") if command.potentials else None
@@ -150,6 +161,21 @@ def _fitted(
             f"Interrupted; what is done is kept in '{checkpoint.folder}', and the same command "
             "with --resume goes on with it."
         ) from None
+
+
+def _fitted_in_parts(command: FitCommand) -> Result:
+    from bayesjko.fit.population import fit_population
+
+    assert command.data is not None
+    assert command.scheduler is not None
+    population = open_population(
+        command.data, time=command.time, features=command.features, weight=command.weight
+    )
+    settings = checked_settings(command.settings, {})
+    with scheduled(command.scheduler, command.jobs) as reduce:
+        return fit_population(
+            population, settings, reduce, progress=not (command.quiet or command.json)
+        )
 
 
 def _json(result: Result) -> dict[str, Any]:

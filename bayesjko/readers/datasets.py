@@ -18,7 +18,7 @@ from bayesjko.readers.hdf5 import check_hdf5
 from bayesjko.readers.selection import Selection, is_time
 from bayesjko.readers.source import existing, reading, where
 
-__all__ = ["from_dataset", "read_netcdf", "read_zarr"]
+__all__ = ["check_codecs", "from_dataset", "read_netcdf", "read_zarr"]
 
 # What a Zarr store may ask for to decode its numbers and names; anything else, above all `pickle`,
 # is refused before a byte is decoded.
@@ -48,7 +48,7 @@ def read_zarr(path: Path, selection: Selection) -> Snapshots:
     """A Zarr store in a directory, once none of its arrays asks for a codec that runs code."""
     source = where(existing(path, folder=True))
     with reading(source, "Zarr"):
-        _check_codecs(path, source)
+        check_codecs(path, source)
         opened = xr.open_dataset(path, engine="zarr", decode_times=False, cache=False)
     with opened as dataset:
         return from_dataset(dataset, selection, source)
@@ -116,7 +116,7 @@ def _truth(text: Any, source: str) -> dict[str, Any] | None:
     return truth
 
 
-def _check_codecs(path: Path, source: str) -> None:
+def check_codecs(path: Path, source: str) -> None:
     """Every codec named anywhere in a store's metadata is known to decode numbers or text only.
 
     zarr runs all of them, `pickle` included: https://github.com/zarr-developers/numcodecs/issues/706

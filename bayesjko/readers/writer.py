@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from bayesjko.command import check_ending, write_atomically
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import SnapshotError
 from bayesjko.netcdf import write_netcdf
 
-__all__ = ["WRITERS", "to_dataset", "write_snapshots"]
+__all__ = ["WRITERS", "to_dataset", "write_snapshots", "write_zarr_parts"]
+
+_ROWS = 2**16  # of a chunk of a store that is written in parts
 
 
 def write_snapshots(snapshots: Snapshots, path: str | os.PathLike[str]) -> None:
@@ -63,6 +66,47 @@ def to_dataset(snapshots: Snapshots) -> xr.Dataset:
         coords={"feature": np.array(snapshots.features, dtype=np.str_)},
         attrs=attributes,
     )
+
+
+def write_zarr_parts(
+    times: Float[np.ndarray, " T"],
+    parts: Iterable[tuple[int, Float[np.ndarray, "n d"]]],
+    count: int,
+    truth: Mapping[str, Any],
+    path: Path,
+) -> None:
+    """A Zarr store as of whole snapshots of `count` particles each, written part after part.
+
+    Without the digest, which would take all of them at once.
+
+    Args:
+        times: of the snapshots.
+        parts: a snapshot's position and some of its particles, in the order of the snapshots.
+        count: particles of each snapshot.
+        truth: of the simulation.
+        path: of the store.
+    """
+    written = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for k, cloud in parts:
+            names = [f"x{i + 1}" for i in range(cloud.shape[1])]
+            data = xr.Dataset(
+                {
+                    "x": (("particle", "feature"), cloud),
+                    "t": ("particle", np.full(len(cloud), times[k])),
+                    "w": ("particle", np.full(len(cloud), 1.0 / count)),
+                },
+                coords={"feature": np.array(names, dtype=np.str_)},
+                attrs={"paired": 0, "truth": json.dumps(dict(truth))},
+            )
+            if written:
+                data.to_zarr(path, append_dim="particle", zarr_format=2, consolidated=True)
+            else:
+                chunks = {"x": (_ROWS, cloud.shape[1]), "t": (_ROWS,), "w": (_ROWS,)}
+                encoding = {name: {"chunks": chunk} for name, chunk in chunks.items()}
+                data.to_zarr(path, encoding=encoding, zarr_format=2, consolidated=True)
+            written = True
 
 
 def _write_netcdf(snapshots: Snapshots, path: Path) -> None:

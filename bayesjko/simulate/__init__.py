@@ -6,6 +6,7 @@ From Python, `simulate(...)`; from a shell, `python -m bayesjko.simulate --out s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = ["simulate", "true_drift", "true_potential"]
 
 BOX = 4.0  # half the side of the cube of the uniform start, the benchmark's
 ESCAPED = 1e6  # a coordinate beyond this has left for infinity
+PART = 2**17  # particles simulated at a time, where they do not feel each other
 CHUNK = 2**21  # numbers held at once for the pairs of an interaction: 16 MB an array
 
 
@@ -85,38 +87,122 @@ def simulate(
         >>> cells.truth["potential"]
         'double_well'
     """
-    with np.errstate(invalid="ignore"):  # an infinite tau is told below
-        when = np.ravel(tau * np.arange(snapshots) if times is None else times).astype(np.float64)
-    truth: dict[str, Any] = {
-        "potential": potential,
-        "interaction": interaction,
-        "interaction_scale": float(interaction_scale),
-        "beta": float(beta),
-        "particles": int(particles),
-        "dimension": int(dimension),
-        "times": when.tolist(),
-        "start": start,
-        "paired": bool(paired),
-        "seed": int(seed),
-        "scheme": "euler-maruyama",
-    }
-    _check(truth, substeps)
-    steps, lengths = _grid(when, substeps)
-    with double():
-        keys = [jax.random.fold_in(jax.random.key(seed), k) for k in range(len(when))]
-        if paired:
-            clouds = list(_follow(truth, keys[0], steps, lengths))
-        else:
-            clouds = [
-                list(_follow(truth, key, steps[:k], lengths[:k]))[-1] for k, key in enumerate(keys)
+    return Simulation.planned(**locals()).snapshots()
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """Snapshots that are simulated when they are asked for, as many particles at a time as fit.
+
+    Attributes:
+        times: when to look.
+        truth: what is simulated, as `simulate` keeps it.
+        note: the same in a sentence.
+    """
+
+    times: Float[np.ndarray, " T"]
+    truth: Mapping[str, Any]
+    note: str
+
+    @classmethod
+    def planned(
+        cls,
+        *,
+        potential: str,
+        interaction: str,
+        beta: float,
+        particles: int,
+        snapshots: int,
+        tau: float,
+        times: Sequence[float] | None,
+        substeps: int,
+        paired: bool,
+        dimension: int,
+        start: str,
+        interaction_scale: float,
+        seed: int,
+    ) -> Simulation:
+        """What `simulate` says of its arguments.
+
+        Raises:
+            SnapshotError: one is out of its range.
+        """
+        with np.errstate(invalid="ignore"):  # an infinite tau is told below
+            when = np.ravel(tau * np.arange(snapshots) if times is None else times).astype(
+                np.float64
+            )
+        truth: dict[str, Any] = {
+            "potential": potential,
+            "interaction": interaction,
+            "interaction_scale": float(interaction_scale),
+            "beta": float(beta),
+            "particles": int(particles),
+            "dimension": int(dimension),
+            "times": when.tolist(),
+            "start": start,
+            "paired": bool(paired),
+            "seed": int(seed),
+            "scheme": "euler-maruyama",
+        }
+        _check(truth, substeps)
+        steps, lengths = _grid(when, substeps)
+        note = (
+            f"Simulated: potential {potential}, interaction {interaction}, beta {beta:g}, "
+            f"{'paired' if paired else 'unpaired'}, step {lengths.max():g}, seed {seed}."
+        )
+        full = truth | {"substeps": steps.tolist(), "dt": lengths.tolist()}
+        return cls(when, full, note)
+
+    @property
+    def divisible(self) -> bool:
+        """Whether particles come in parts: those that neither feel nor follow each other can."""
+        return self.truth["interaction"] == "none" and not self.truth["paired"]
+
+    def parts(self) -> Iterator[tuple[int, Float[np.ndarray, "n d"]]]:
+        """Position of a snapshot and some of its particles, snapshot after snapshot.
+
+        Raises:
+            SnapshotError: particles escape to infinity.
+        """
+        truth = self.truth
+        steps, lengths = np.array(truth["substeps"]), np.array(truth["dt"])
+        with double():
+            keys = [
+                jax.random.fold_in(jax.random.key(truth["seed"]), k) for k in range(len(self.times))
             ]
-    _check_escape(clouds, truth)
-    note = (
-        f"Simulated: potential {potential}, interaction {interaction}, beta {beta:g}, "
-        f"{'paired' if paired else 'unpaired'}, step {lengths.max():g}, seed {seed}."
-    )
-    truth |= {"substeps": steps.tolist(), "dt": lengths.tolist()}
-    return Snapshots(when, tuple(clouds), notes=(note,), paired=paired, truth=truth)
+        most = PART if self.divisible else truth["particles"]
+        if truth["paired"]:
+            with double():
+                clouds = list(_follow(truth, keys[0], steps, lengths))
+            _check_escape(clouds, self.times, truth)
+            yield from enumerate(clouds)
+            return
+        for k, key in enumerate(keys):
+            for part, start in enumerate(range(0, truth["particles"], most)):
+                own = {**truth, "particles": min(most, truth["particles"] - start)}
+                with double():
+                    # the first part's key is the whole one's: small simulations have no other part
+                    stream = key if part == 0 else jax.random.fold_in(key, part)
+                    cloud = list(_follow(own, stream, steps[:k], lengths[:k]))[-1]
+                _check_escape([cloud], self.times[k : k + 1], truth)
+                yield k, cloud
+
+    def snapshots(self) -> Snapshots:
+        """All of them in memory.
+
+        Raises:
+            SnapshotError: particles escape to infinity.
+        """
+        clouds: list[list[np.ndarray]] = [[] for _ in self.times]
+        for k, cloud in self.parts():
+            clouds[k].append(cloud)
+        return Snapshots(
+            self.times,
+            tuple(map(np.concatenate, clouds)),
+            notes=(self.note,),
+            paired=self.truth["paired"],
+            truth=self.truth,
+        )
 
 
 def true_potential(
@@ -275,8 +361,12 @@ def _check(truth: Mapping[str, Any], substeps: int) -> None:
         )
 
 
-def _check_escape(clouds: Sequence[Float[np.ndarray, "n d"]], truth: Mapping[str, Any]) -> None:
-    for t, cloud in zip(truth["times"], clouds, strict=True):
+def _check_escape(
+    clouds: Sequence[Float[np.ndarray, "n d"]],
+    times: Float[np.ndarray, " T"],
+    truth: Mapping[str, Any],
+) -> None:
+    for t, cloud in zip(times, clouds, strict=True):
         escaped = int(np.sum(~np.all(np.abs(cloud) < ESCAPED, axis=1)))  # NaN escapes too
         if escaped:
             raise SnapshotError(

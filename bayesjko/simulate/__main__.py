@@ -12,7 +12,8 @@ import tyro
 
 from bayesjko.command import check_ending, run_command, write_atomically
 from bayesjko.readers import WRITERS, write_snapshots
-from bayesjko.simulate import simulate
+from bayesjko.readers.writer import write_zarr_parts
+from bayesjko.simulate import PART, Simulation
 
 __all__ = ["main"]
 
@@ -20,7 +21,7 @@ PAIRING = tyro.conf.create_mutex_group(required=False)
 
 
 @dataclass(frozen=True)
-class Simulation:
+class SimulateCommand:
     """Simulate snapshots of a population whose energy is known."""
 
     out: Path
@@ -57,18 +58,23 @@ class Simulation:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m bayesjko.simulate`; returns the exit code."""
-    return run_command("bayesjko.simulate", Simulation, _run, arguments)
+    return run_command("bayesjko.simulate", SimulateCommand, _run, arguments)
 
 
-def _run(options: Simulation) -> None:
+def _run(options: SimulateCommand) -> None:
     settings = dict(vars(options))
     out: Path = settings.pop("out")
     settings.pop("unpaired")  # what not being paired means
     ending = check_ending(out, WRITERS)
     with write_atomically(out) as fresh:  # a place that cannot be written fails before the work
-        found = simulate(**settings)
-        write_snapshots(found, fresh)
-    print(*found.notes, f"Written to {out}.")
+        found = Simulation.planned(**settings)
+        if ending == ".zarr" and found.divisible and found.truth["particles"] > PART:
+            write_zarr_parts(
+                found.times, found.parts(), found.truth["particles"], found.truth, fresh
+            )
+        else:
+            write_snapshots(found.snapshots(), fresh)
+    print(found.note, f"Written to {out}.")
     if ending not in (".nc", ".zarr"):
         print(f"A {ending} file keeps the particles and not the truth; .nc and .zarr keep both.")
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from bayesjko.models.bases.basis import Basis, Even, Stacked
 from bayesjko.models.bases.polynomial import Polynomial
 
-__all__ = ["RBF", "build"]
+__all__ = ["RBF", "build", "sampled"]
 
 _SAMPLE = 20_000  # points that k-means sees at most
 
@@ -48,10 +48,19 @@ class RBF(Basis):
 
         There are fewer bumps than `count` where there are fewer than twice as many distinct points.
         """
+        return cls.at_centres(points[sampled(len(points), seed)], count, seed, width)
+
+    @classmethod
+    def at_centres(
+        cls,
+        sample: Float[np.ndarray, "n d"],
+        count: int,
+        seed: int,
+        width: float | None = None,
+    ) -> RBF:
+        """Bumps placed on points that have been sampled already."""
         from sklearn.cluster import KMeans  # a second to import
 
-        rng = np.random.default_rng(seed)
-        sample = points[rng.permutation(len(points))[:_SAMPLE]]
         distinct = len(np.unique(sample, axis=0))
         count = max(1, min(count, distinct // 2))
         found = KMeans(count, n_init=1, random_state=seed).fit(sample).cluster_centers_
@@ -74,6 +83,11 @@ class RBF(Basis):
 
     def _offsets(self, x: Float[Array, " d"]) -> Float[Array, "d K"]:
         return (x[:, None] - jnp.asarray(self.centres).T) / self.width
+
+
+def sampled(count: int, seed: int) -> np.ndarray:
+    """Which of so many points k-means sees, in random order."""
+    return np.random.default_rng(seed).permutation(count)[:_SAMPLE]
 
 
 def build(

@@ -6,6 +6,14 @@ from bayesjko.models.energies.linear import (
     build_linear_energy,
     drift_designs,
     field_of,
+    scaling_rows,
 )
 
-__all__ = ["Field", "LinearEnergy", "build_linear_energy", "drift_designs", "field_of"]
+__all__ = [
+    "Field",
+    "LinearEnergy",
+    "build_linear_energy",
+    "drift_designs",
+    "field_of",
+    "scaling_rows",
+]

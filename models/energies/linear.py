@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from bayesjko.models.bases import Basis, Scaled, build_basis
 from bayesjko.models.blocks import BLOCK, weighted_blocks
@@ -16,7 +16,14 @@ from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.models.precision import double
 
-__all__ = ["Field", "LinearEnergy", "build_linear_energy", "drift_designs", "field_of"]
+__all__ = [
+    "Field",
+    "LinearEnergy",
+    "build_linear_energy",
+    "drift_designs",
+    "field_of",
+    "scaling_rows",
+]
 
 _PAIRS = 4000  # differences of particles an interaction's basis is placed on
 _SCALING = 4000  # particles of each snapshot the features are scaled on
@@ -155,7 +162,8 @@ def build_linear_energy(
         InputError: no term is present.
     """
     rng = np.random.default_rng(seed)
-    clouds = [cloud[rng.permutation(len(cloud))[:_SCALING]] for cloud in snapshots.particles]
+    rows = scaling_rows(snapshots.counts, rng)
+    clouds = [cloud[chosen] for cloud, chosen in zip(snapshots.particles, rows, strict=True)]
     terms: dict[str, Basis | None] = {"potential": None, "interaction": None}
     with double():
         if potential != "none":
@@ -177,6 +185,14 @@ def build_linear_energy(
     return energy
 
 
+def scaling_rows(
+    counts: Sequence[int], seed: int | np.random.Generator
+) -> list[Int[np.ndarray, " r"]]:
+    """Which particles of each snapshot features are placed and scaled on."""
+    rng = np.random.default_rng(seed)
+    return [rng.permutation(count)[:_SCALING] for count in counts]
+
+
 def _differences(cloud: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     first, second = rng.integers(len(cloud), size=(2, _PAIRS))
     return cloud[first] - cloud[second]
@@ -185,11 +201,14 @@ def _differences(cloud: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _unit_gradient(bases: Sequence[Basis], clouds: Sequence[Array | np.ndarray]) -> np.ndarray:
     """1/(rms of a gradient's component) of each feature over all clouds."""
     squares = [
-        sum(
-            np.asarray(_square_gradient(basis, points, weight))
-            for points, weight in weighted_blocks(
-                np.asarray(cloud), np.full(len(cloud), 1.0 / len(cloud))
-            )
+        np.sum(
+            [
+                np.asarray(_square_gradient(basis, points, weight))
+                for points, weight in weighted_blocks(
+                    np.asarray(cloud), np.full(len(cloud), 1.0 / len(cloud))
+                )
+            ],
+            axis=0,
         )
         for basis, cloud in zip(bases, clouds, strict=True)
     ]

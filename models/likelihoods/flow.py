@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -90,8 +91,10 @@ def simulate_paths(
     """
     with double():
         ends = [
-            np.asarray(_walk(energy, coefficients, *start, duration, part, sensitive=False)[0])
-            for *start, part in _starts(energy, cloud, weight, paths)
+            np.asarray(
+                _walk(energy, coefficients, points, share, duration, part, sensitive=False)[0]
+            )
+            for points, share, part in _starts(energy, cloud, weight, paths)
         ]
     return np.concatenate(ends, axis=1)[:, : len(cloud)]
 
@@ -195,21 +198,25 @@ def _tested(tests, end, slope, weight):  # type: ignore[no-untyped-def]
 
 def _walk(
     energy: LinearEnergy,
-    theta: Float[Array | np.ndarray, " K"],
-    cloud: Float[np.ndarray, "n d"],
-    weight: Float[np.ndarray, " n"],
-    duration: float,
+    theta: Any,
+    cloud: Any,
+    weight: Any,
+    duration: Any,
     paths: Paths,
     *,
     sensitive: bool,
 ) -> tuple[Float[Array, "copies n d"], Float[Array, "N d _"]]:
-    """Where paths end and how that depends on θ; a few steps a call, so that all compile the same."""
+    """Where paths end and how that depends on θ, a few steps a call: all compile the same.
+
+    Arrays of NumPy, a block's, or of JAX.
+    """
     copies, steps, n, d = paths.noise.shape
     noise = np.asarray(paths.noise)
-    dt, shares = np.asarray(duration / steps), np.tile(weight, copies) / copies
+    dt: Any = np.asarray(duration / steps)
+    shares: Any = np.tile(weight, copies) / copies
     group = _GROUP if steps % _GROUP == 0 else 1
     width = energy.size if sensitive else 0
-    state = np.tile(cloud, (copies, 1)), np.zeros((copies * n, d, width))
+    state: Any = np.tile(cloud, (copies, 1)), np.zeros((copies * n, d, width))
     for first in range(0, steps, group):
         shocks = Paths(noise[:, first : first + group], paths.low, paths.high)
         state = _steps(energy, theta, state, shares, dt, shocks, sensitive=sensitive)

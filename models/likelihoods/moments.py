@@ -9,7 +9,7 @@ that of (a, c) within each snapshot: block tridiagonal, counted per particle, no
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import equinox as eqx
 import jax
@@ -19,6 +19,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import chdtrc
 
 from bayesjko.models.bases import RBF, Basis, Polynomial, Scaled, Stacked
+from bayesjko.models.bases.rbf import sampled
 from bayesjko.models.blocks import blocks
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
@@ -30,6 +31,8 @@ __all__ = [
     "build_tests",
     "equation_covariance",
     "goodness_of_fit",
+    "place_tests",
+    "standardised",
     "values_of",
     "weight_covariance",
     "weight_of",
@@ -47,25 +50,37 @@ class Sides:
         weight: of each particle; sums to one.
         target: a, for the interval that the snapshot ends; None for the first snapshot.
         source: c, for the interval that it starts; None for the last snapshot.
+        share: of the snapshot's effective size that these particles are; of the others nothing but
+            the averages of a and c is known.
+        apart: the part of c whose average is that of these particles alone, where there are others.
     """
 
     weight: Float[np.ndarray, " n"]
     target: Float[np.ndarray, "n M"] | None
     source: Float[np.ndarray, "n M"] | None
+    share: float = 1.0
+    apart: Float[np.ndarray, "n M"] | None = None
 
 
 def equation_covariance(snapshots: Sequence[Sides]) -> Float[np.ndarray, "E E"]:
-    """Covariance of the equations g_k = m_{k+1}[a] − m_k[c] of all intervals, by particle."""
+    """Covariance of the equations g_k = m_{k+1}[a] − m_k[c] of all intervals, by particle.
+
+    What only a share of the particles is asked for varies as if there were no others: its average
+    over them and the average over all of anything else covary as averages over all do.
+    """
     count = len(snapshots) - 1
     size = _tests_of(snapshots[0]).shape[1]
     full = np.zeros((count, size, count, size))
     for index, side in enumerate(snapshots):
+        w, share = side.weight, side.share
         if side.target is not None:
-            full[index - 1, :, index - 1] += _covariance(side.target, side.target, side.weight)
+            full[index - 1, :, index - 1] += share * _covariance(side.target, side.target, w)
         if side.source is not None:
-            full[index, :, index] += _covariance(side.source, side.source, side.weight)
+            full[index, :, index] += share * _covariance(side.source, side.source, w)
+        if side.apart is not None and share < 1.0:
+            full[index, :, index] += (1.0 - share) * _covariance(side.apart, side.apart, w)
         if side.target is not None and side.source is not None:
-            across = _covariance(side.target, side.source, side.weight)
+            across = share * _covariance(side.target, side.source, w)
             full[index - 1, :, index] -= across
             full[index, :, index - 1] -= across.T
     return full.reshape(count * size, count * size)
@@ -75,6 +90,7 @@ def weight_covariance(
     tests: Sequence[Float[np.ndarray, "_ M"]],
     weights: Sequence[Float[np.ndarray, " _"]],
     shrinkage: float,
+    shares: Sequence[float] | None = None,
 ) -> Float[np.ndarray, "E E"]:
     """Σ_W, the covariance the equations would have if particles stood still.
 
@@ -85,10 +101,11 @@ def weight_covariance(
         tests: ψ of every particle of each snapshot.
         weights: of the particles.
         shrinkage: share of the identity, 0 to 1.
+        shares: of each snapshot's effective size that these particles are; one if not given.
     """
     blocks = []
-    for values, weight in zip(tests, weights, strict=True):
-        covariance = _covariance(values, values, weight)
+    for values, weight, share in zip(tests, weights, shares or [1.0] * len(tests), strict=True):
+        covariance = share * _covariance(values, values, weight)
         typical = np.trace(covariance) / len(covariance)
         eye = np.eye(len(covariance))
         blocks.append((1.0 - shrinkage) * covariance + shrinkage * typical * eye)
@@ -138,7 +155,7 @@ def without_leverage(snapshots: Sequence[Sides], weight: Float[np.ndarray, "E E"
             for i, left in parts
             for j, right in parts
         )
-        share = np.minimum(side.weight**2 * leverage, _MOST_LEVERAGE)
+        share = np.minimum((side.share * side.weight) ** 2 * leverage, _MOST_LEVERAGE)
         scale = 1.0 / np.sqrt(1.0 - share)[:, None]
 
         def lifted(values, scale=scale, side=side):  # type: ignore[no-untyped-def]
@@ -147,7 +164,7 @@ def without_leverage(snapshots: Sequence[Sides], weight: Float[np.ndarray, "E E"
             mean = side.weight @ values
             return mean + scale * (values - mean)
 
-        freed.append(Sides(side.weight, lifted(side.target), lifted(side.source)))
+        freed.append(replace(side, target=lifted(side.target), source=lifted(side.source)))
     return freed
 
 
@@ -215,16 +232,30 @@ def build_tests(
         seed: of the bumps' centres.
     """
     pooled = np.concatenate(snapshots.particles)
+    tests = place_tests(
+        energy, pooled[sampled(len(pooled), seed)], bumps=bumps, most=most, seed=seed
+    )
+    return standardised(tests, values_of(tests, pooled).std(axis=0))
+
+
+def place_tests(
+    energy: LinearEnergy, sample: Float[np.ndarray, "n d"], *, bumps: int, most: int, seed: int
+) -> Basis:
+    """The tests on a sample of the pooled snapshots, not standardised yet."""
     own = energy.potential
     if own is None or own.size > most:
-        degree = 2 if Polynomial.of_degree(2, pooled.shape[1]).size <= most else 1
-        own = Polynomial.of_degree(degree, pooled.shape[1])
+        degree = 2 if Polynomial.of_degree(2, sample.shape[1]).size <= most else 1
+        own = Polynomial.of_degree(degree, sample.shape[1])
         bumps = max(bumps, most)
     parts: list[Basis] = [own]
     if min(bumps, most - own.size) > 0:
-        parts.append(RBF.placed(pooled, min(bumps, most - own.size), seed))
-    tests = Stacked(tuple(parts))
-    return Scaled(tests, 1.0 / _standard_deviation(tests, pooled))
+        parts.append(RBF.at_centres(sample, min(bumps, most - own.size), seed))
+    return Stacked(tuple(parts))
+
+
+def standardised(tests: Basis, deviation: Float[np.ndarray, " M"]) -> Basis:
+    """Tests divided by their standard deviations, none of them vanishing beside the largest."""
+    return Scaled(tests, 1.0 / np.maximum(deviation, 1e-6 * deviation.max()))
 
 
 def _tests_of(side: Sides) -> np.ndarray:
@@ -237,11 +268,6 @@ def _covariance(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Covariance of the weighted means of a and b: Σ w²(a − ā)(b − b̄)ᵀ."""
     left = weight[:, None] * (a - weight @ a)
     return left.T @ (weight[:, None] * (b - weight @ b))
-
-
-def _standard_deviation(tests: Basis, pooled: np.ndarray) -> np.ndarray:
-    spread = values_of(tests, pooled).std(axis=0)
-    return np.maximum(spread, 1e-6 * spread.max())
 
 
 def values_of(tests: Basis, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n M"]:

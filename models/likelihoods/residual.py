@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import equinox as eqx
 import jax
@@ -144,6 +144,6 @@ def _weighted_design(
     return root[:, :, None] * design
 
 
-def _pad(rows: Float[Array | np.ndarray, "r c"], length: int) -> Float[np.ndarray, "m c"]:
+def _pad(rows: Float[Array | np.ndarray, "r c"], length: int) -> Any:
     """Rows of zeros (and so of no weight) added, so that few shapes are ever compiled."""
     return np.pad(np.asarray(rows, np.float64), [(0, length - len(rows)), (0, 0)])

@@ -7,7 +7,7 @@ import pytest
 
 from bayesjko.models.bases import Fourier, Polynomial, build_basis
 from bayesjko.models.data import Snapshots
-from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.energies import LinearEnergy, field_of
 from bayesjko.models.likelihoods.flow import Paths, moments_of_paths, simulate_paths
 from bayesjko.models.likelihoods.moments import (
     Sides,
@@ -18,7 +18,7 @@ from bayesjko.models.likelihoods.moments import (
     weight_of,
     without_leverage,
 )
-from bayesjko.models.likelihoods.weak import generator, generator_design, pull
+from bayesjko.models.likelihoods.weak import generator, pull, weak_sums
 from bayesjko.models.precision import double
 
 RNG = np.random.default_rng(7)
@@ -62,7 +62,8 @@ def test_generator_and_its_design_are_the_definition():
     values = generator(ENERGY, TESTS, THETA, CLOUD, WEIGHT)
     np.testing.assert_allclose(WEIGHT @ values, expected, rtol=1e-10, atol=1e-12)
     whole = Snapshots(np.array([0.0, 1.0]), (CLOUD, CLOUD + 1), (WEIGHT, WEIGHT))
-    design = generator_design(ENERGY, TESTS, whole, 0)
+    cloud, weight = whole.particles[0], whole.weights[0]
+    design = weak_sums(field_of(ENERGY, cloud, weight), TESTS, cloud, weight).design
     np.testing.assert_allclose(design @ THETA, expected, rtol=1e-10, atol=1e-12)
 
 
