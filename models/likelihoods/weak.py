@@ -103,7 +103,7 @@ def pull(
 @eqx.filter_jit
 def _weak_parts(
     field: Field, tests: Basis, points: Float[Array, "n d"], weight: Float[Array, " n"]
-) -> tuple[Float[Array, " M"], Float[Array, "N M"], Float[Array, "N J"], Float[Array, " M"]]:
+) -> tuple[Float[Array, " M"], Float[Array, "N M"], Float[Array, "N J"], Float[Array, " _"]]:
     slopes = jax.vmap(tests.gradient)(points)
     designs = jax.vmap(field.drift_design)(points)
     n, d, size = slopes.shape
