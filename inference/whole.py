@@ -96,15 +96,14 @@ class Spread:
     def of(cls, values: Float[np.ndarray, "n c"], weight: Float[np.ndarray, " n"]) -> Spread:
         """Of weighted rows."""
         total = float(weight.sum())
-        mean = weight @ values / total
+        mean = weight @ values / (total or 1.0)
         return cls(total, mean, weight @ (values - mean) ** 2)
 
     def __add__(self, other: Spread) -> Spread:
         weight = self.weight + other.weight
-        step = other.mean - self.mean
-        between = step**2 * (self.weight * other.weight / weight)
-        mean = self.mean + step * (other.weight / weight)
-        return Spread(weight, mean, self.square + other.square + between)
+        step, share = other.mean - self.mean, other.weight / (weight or 1.0)
+        square = self.square + other.square + step**2 * (self.weight * share)
+        return Spread(weight, self.mean + step * share, square)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +113,7 @@ class Facts:
     Attributes:
         spread: of its features, by weight.
         square: Σw².
+        least: smallest weight.
         low: smallest value of each feature.
         high: largest.
         digests: SHA-256 of each part, in hexadecimal.
@@ -121,6 +121,7 @@ class Facts:
 
     spread: Spread
     square: float
+    least: float
     low: Float[np.ndarray, " d"]
     high: Float[np.ndarray, " d"]
     digests: tuple[str, ...]
@@ -128,12 +129,13 @@ class Facts:
     @property
     def effective_size(self) -> float:
         """Kish's (Σw)²/Σw²."""
-        return self.spread.weight**2 / self.square
+        return self.spread.weight**2 / (self.square or np.inf)
 
     def __add__(self, other: Facts) -> Facts:
         return Facts(
             self.spread + other.spread,
             self.square + other.square,
+            min(self.least, other.least),
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
             self.digests + other.digests,
@@ -143,9 +145,12 @@ class Facts:
 def facts_of(part: Part) -> Facts:
     """Those of one part."""
     points, weight = part()
+    with np.errstate(all="ignore"):  # values that are not finite are told when all are known
+        spread = Spread.of(points, weight)
     return Facts(
-        Spread.of(points, weight),
+        spread,
         float(weight @ weight),
+        float(weight.min()),
         points.min(axis=0),
         points.max(axis=0),
         (hashlib.sha256(points.tobytes() + weight.tobytes()).hexdigest(),),

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from bayesjko.models.errors import SnapshotError
 
-__all__ = ["Couplings", "SnapshotError", "Snapshots", "Standardisation"]
+__all__ = ["Couplings", "SnapshotError", "Snapshots", "Standardisation", "check_sizes"]
 
 _HUGE = 1e100  # its square and cube are finite
 _NO_TIME = 1e-13  # of the longest interval: rounding
@@ -181,7 +181,9 @@ class Standardisation:
         Raises:
             SnapshotError: their numbers are too large, too small or too close to compute with.
         """
-        _check_sizes(snapshots)
+        particles = np.concatenate(snapshots.particles)
+        low, high = particles.min(axis=0), particles.max(axis=0)
+        check_sizes(snapshots.times, snapshots.features, low, high)
         mean = np.mean(
             [w @ x for w, x in zip(snapshots.weights, snapshots.particles, strict=True)], axis=0
         )
@@ -319,23 +321,36 @@ def _normalise(weight: np.ndarray) -> np.ndarray:
     return weight if abs(total - 1.0) < 1e-12 else weight / total
 
 
-def _check_sizes(snapshots: Snapshots) -> None:
-    """Refuses what can be held and not computed with: squares and ratios must be numbers too."""
-    times, durations = snapshots.times, snapshots.durations
-    _check_size("The times", times)
+def check_sizes(
+    times: Float[np.ndarray, " T"],
+    features: Sequence[str],
+    low: Float[np.ndarray, " d"],
+    high: Float[np.ndarray, " d"],
+) -> None:
+    """Refuses what can be held and not computed with: squares and ratios must be numbers too.
+
+    Args:
+        times: of the snapshots.
+        features: their names.
+        low: smallest value of each feature.
+        high: largest.
+
+    Raises:
+        SnapshotError: times or features are too large, too small or too close.
+    """
+    durations = np.diff(times)
+    _check_size("The times", times[0], times[-1])
     if durations.min() < _NO_TIME * durations.max():
         k = int(durations.argmin())
         raise SnapshotError(
             f"The snapshots at times {times[k]:g} and {times[k + 1]:g} are as good as simultaneous "
             "beside the others; merge them."
         )
-    for i, name in enumerate(snapshots.features):
-        column = np.concatenate([cloud[:, i] for cloud in snapshots.particles])
-        _check_size(f"The values of feature {name!r}", column)
+    for name, a, b in zip(features, low, high, strict=True):
+        _check_size(f"The values of feature {name!r}", a, b)
 
 
-def _check_size(what: str, values: np.ndarray) -> None:
-    low, high = float(np.min(values)), float(np.max(values))
+def _check_size(what: str, low: float, high: float) -> None:
     extent, spread = max(-low, high), high - low
     if not (extent < _HUGE and spread > 1.0 / _HUGE):
         size = f"reach {extent:g}" if extent >= _HUGE else f"differ by {spread:g} at most"

@@ -13,14 +13,13 @@ from threadpoolctl import threadpool_limits
 
 from bayesjko.diagnostics import diagnose
 from bayesjko.fit import RECORDED, inference_options, posterior_of, version_of
-from bayesjko.inference.identifiability import identifiability
 from bayesjko.inference.moments import MomentOptions, moment_problem
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual_parts import residual_problem_in_parts
 from bayesjko.inference.running import Run
 from bayesjko.inference.whole import Facts, Reduce, Standard, Whole, facts_of
 from bayesjko.models.bases import Basis, build_basis
-from bayesjko.models.data import Snapshots, Standardisation
+from bayesjko.models.data import Snapshots, Standardisation, check_sizes
 from bayesjko.models.energies import LinearEnergy, build_linear_energy, scaling_rows
 from bayesjko.models.errors import InputError, SnapshotError
 from bayesjko.models.likelihoods.residual import Scheme
@@ -91,7 +90,6 @@ def fit_population(
         posterior,
         {**asdict(settings), "likelihood": _likelihood(settings), "scheme": _scheme(settings)},
         provenance,
-        identifiability=identifiability(energy, kept, posterior, seed=settings.seed),
     )
     return replace(result, diagnostics=diagnose(result))
 
@@ -169,10 +167,10 @@ def _check_facts(population: Population, facts: list[Facts]) -> None:
             raise SnapshotError(
                 f"Values of the snapshot at time {time:g} are NaN or infinite; drop or impute them."
             )
-        if not (np.isfinite(fact.spread.weight) and fact.spread.weight > 0 and fact.square > 0):
+        if not (fact.least >= 0 and np.isfinite(fact.square) and fact.effective_size > 1):
             raise SnapshotError(
-                f"The weights of the snapshot at time {time:g} must be finite, not negative and "
-                "not all zero."
+                f"The weights of the snapshot at time {time:g} must be finite, not negative, and "
+                "positive for at least two particles."
             )
     low, high = (np.array([getattr(fact, side) for fact in facts]) for side in ("low", "high"))
     same = low.min(axis=0) == high.max(axis=0)
@@ -182,6 +180,7 @@ def _check_facts(population: Population, facts: list[Facts]) -> None:
             f"Feature {name!r} has the same value for every particle; leave it out (choose the "
             "others with the option features)."
         )
+    check_sizes(population.times, population.features, low.min(axis=0), high.max(axis=0))
 
 
 def _standardisation(population: Population, facts: list[Facts]) -> Standardisation:

@@ -120,7 +120,8 @@ def field_of(
 ) -> Field:
     """The energy's first variation around a cloud of any size, compiled for few sizes.
 
-    Without an interaction nothing of the cloud is felt, and nothing is compiled.
+    In the precision that is set. Without an interaction nothing of the cloud is felt, and nothing
+    compiled.
     """
     if energy.interaction is None:
         return Field(energy.potential, None, energy.internal)

@@ -122,9 +122,10 @@ def weight_of(
     tests: Sequence[Float[np.ndarray, "_ M"]],
     weights: Sequence[Float[np.ndarray, " _"]],
     shrinkage: float,
+    shares: Sequence[float] | None = None,
 ) -> Float[np.ndarray, "E E"]:
     """Σ_W⁻¹."""
-    covariance = weight_covariance(tests, weights, shrinkage)
+    covariance = weight_covariance(tests, weights, shrinkage, shares)
     factor = cho_factor(covariance, lower=True)
     return np.asarray(cho_solve(factor, np.eye(len(covariance))))
 

@@ -16,6 +16,7 @@ from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.resolution import Resolution
 from bayesjko.inference.running import Run
 from bayesjko.inference.target import linear_program
+from bayesjko.inference.whole import Whole
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import build_linear_energy
 from bayesjko.models.likelihoods.moments import build_tests, values_of, weight_of
@@ -48,7 +49,9 @@ def test_it_is_the_estimating_function_itself(snapshots, internal):
     tests = build_tests(energy, snapshots, bumps=4, most=42, seed=OPTIONS.seed)
     values = [values_of(tests, cloud) for cloud in snapshots.particles]
     weight = weight_of(values, snapshots.weights, 0.02)
-    equations = Equations(energy, snapshots, tests, values, (0, 0), 0.02, OPTIONS.seed)
+    sums = Whole.of(snapshots).weak_sums(energy, tests)
+    given = energy, snapshots, tests, values, (0, 0), 0.02, OPTIONS.seed, sums, [1.0, 1.0, 1.0]
+    equations = Equations(*given)
     resolution = Resolution((8, 8), 8)
     bend = bending(equations, weight, resolution, found, particles=150, copies=8)
 
