@@ -32,6 +32,7 @@ from bayesjko.models.precision import double
 
 __all__ = ["calibrated_ridge", "paired_meat", "residual_meat", "sandwich"]
 
+_FORWARD = 4  # steps to the middle of an interval: one would overshoot where forces are stiff
 _JITTER = 1e-10  # relative: features that say the same make a covariance singular
 # How far, in logs, a precision may be from the data's own. Never above it: the evidence of data
 # that say little is highest at no force at all, which is no reason to be sure of that.
@@ -72,7 +73,9 @@ def residual_meat(
 
     Dᵀ(y − x) telescopes to Φ(y) − Φ(x), Φ the functions whose gradients are D's columns, whatever
     the coupling; so particle p of a snapshot has the influence n(±Φ(x_p) − ½τ D(x_p)ᵀF(x_p)) on
-    the interval it ends (+) and on the one it starts (−).
+    the interval it ends (+) and on the one it starts (−), to first order in τ. This is ±nΦ half a
+    step from x_p towards the interval's other end, and there it is taken: where forces are stiff,
+    in the tails of a population above all, a derivative says little of half a step.
 
     Args:
         energy: whose coefficients are estimated.
@@ -198,17 +201,20 @@ def _influence(
     mean = np.zeros(periods * size)
     cross = np.zeros(periods * size)
     with double():
-        theta: Any = np.stack([coefficients[end.period] for end in ends])
         for points, w in weighted_blocks(cloud, weight):
             gradient: Any = None if score is None else score(points)
-            value, pull = _value_and_pull(field, points, gradient, theta)
-            phi = -np.asarray(value)
-            if score is not None:
-                phi = np.concatenate([phi, -score.log_density(points)[:, None]], axis=1)
             influence = np.zeros((len(points), periods * size))
-            for end, dtf in zip(ends, np.asarray(pull), strict=True):
+            for end in ends:
+                theta: Any = coefficients[end.period]
+                half: Any = np.asarray(-end.sign * end.half)
+                steps = 1 if end.sign > 0 else _FORWARD
+                middle, value = _halfway(field, points, gradient, theta, half, steps)
+                phi = -np.asarray(value)
+                if score is not None:
+                    density = score.log_density(np.asarray(middle))
+                    phi = np.concatenate([phi, -density[:, None]], axis=1)
                 columns = slice(end.period * size, (end.period + 1) * size)
-                influence[:, columns] += end.count * (end.sign * phi - end.half * dtf)
+                influence[:, columns] += end.count * end.sign * phi
             weighted = w[:, None] * influence
             square += weighted.T @ weighted
             mean += weighted.sum(axis=0)
@@ -217,20 +223,22 @@ def _influence(
 
 
 @eqx.filter_jit
-def _value_and_pull(
+def _halfway(
     field: Field,
     points: Float[Array, "n d"],
     score: Float[Array, "n d"] | None,
-    theta: Float[Array, "e K"],
-) -> tuple[Float[Array, "n J"], Float[Array, "e n K"]]:
-    """Φ without β's column (with the sign of the features), and DᵀF for each side's θ."""
+    theta: Float[Array, " K"],
+    duration: Float[Array, ""],
+    steps: int,
+) -> tuple[Float[Array, "n d"], Float[Array, "n J"]]:
+    """Where the force takes each point in so long, and Φ there without β's column."""
 
     def one(x, s):  # type: ignore[no-untyped-def]
-        design = field.design(x, s)
-        return field.value(x), (theta @ design.T) @ design
+        for _ in range(steps):
+            x = x + duration / steps * (field.design(x, s) @ theta)
+        return x, field.value(x)
 
-    value, pull = jax.vmap(one, in_axes=(0, None if score is None else 0))(points, score)
-    return value, jnp.moveaxis(pull, 1, 0)
+    return jax.vmap(one, in_axes=(0, None if score is None else 0))(points, score)
 
 
 def calibrated_ridge(
