@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,10 +15,10 @@ import pandas as pd
 from jaxtyping import Array, Float
 
 from bayesjko import Snapshots, fit
+from bayesjko.experiments.coverage import draw_coverage
 from bayesjko.experiments.recovery import force_numbers, recovery_table
 from bayesjko.experiments.specification import Experiment, Report, Study
 from bayesjko.models.precision import double
-from bayesjko.plots.style import BLACK, BLUE, GREY, new_figure, save, styled
 from bayesjko.potentials import POTENTIALS
 
 __all__ = ["EXPERIMENT", "Fading"]
@@ -173,31 +172,16 @@ WALKS = {
 
 def _report(cells: pd.DataFrame) -> Report:
     table = recovery_table(cells).dropna(axis=1, how="all")
-    return Report({"metrics": table}, lambda folder: _draw(table, folder / "changing.png"))
-
-
-def _draw(table: pd.DataFrame, path: Path) -> None:
-    rows = np.arange(len(table))
-    with styled():
-        figure = new_figure(
-            "Forces of energies that change, within their 90% intervals (bars: 2 standard errors)",
-            7.6,
-            0.5 * len(table) + 2.0,
-        )
-        axes = figure.subplots()
-        axes.axvspan(85, 95, color=GREY, alpha=0.3, linewidth=0, label="target")
-        axes.axvline(90, color=BLACK, linewidth=0.8)
-        error = 200 * table["cover_90_se"].fillna(0.0) if "cover_90_se" in table else None
-        axes.errorbar(
-            100 * table["cover_90"], rows, xerr=error, color=BLUE, marker="o", linestyle="none",
-            label="forces",
-        )  # fmt: skip
-        axes.set_yticks(rows, [f"{row.case}\n{row.method}" for row in table.itertuples()])
-        axes.set_ylim(len(table) - 0.5, -0.5)
-        axes.set_xlim(0, 101)
-        axes.set_xlabel("share within the interval, %")
-        figure.legend(loc="outside lower center", ncols=2)
-        save(figure, path)
+    return Report(
+        {"metrics": table},
+        lambda folder: draw_coverage(
+            table,
+            folder / "changing.png",
+            "Forces of energies that change, within their 90% intervals",
+            [("cover_90", "forces")],
+            "share within the interval",
+        ),
+    )
 
 
 EXPERIMENT = Experiment(

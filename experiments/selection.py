@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from bayesjko import simulate
 from bayesjko.experiments.recovery import Truth
 from bayesjko.experiments.specification import Experiment, Report, Study
+from bayesjko.experiments.tables import mean_table
 from bayesjko.plots.style import BLACK, new_panels, save, styled
 from bayesjko.selection import Compared, compare
 
@@ -83,25 +84,8 @@ def _kind_of(truth: Truth) -> str:
 
 
 def _report(cells: pd.DataFrame) -> Report:
-    rows = [
-        {"case": case, "method": method, **_summary(group)}
-        for (case, method), group in cells.groupby(["case", "method"], sort=False)
-    ]
-    table = pd.DataFrame(rows)
+    table = mean_table(cells, ("right", *(f"won_{kind}" for kind in KINDS)), ("lead", "seconds"))
     return Report({"metrics": table}, lambda folder: _draw(table, folder / "confusion.png"))
-
-
-def _summary(group: pd.DataFrame) -> dict[str, float | int]:
-    """How often each kind won, and what evidence the truth had over the others."""
-    whole = group[group["failure"].isna()] if "failure" in group else group
-    count = len(whole)
-    numbers: dict[str, float | int] = {"replicates": count, "failed": len(group) - count}
-    names = ("right", *(f"won_{kind}" for kind in KINDS))
-    numbers |= {name: float(whole[name].mean()) if count else np.nan for name in names}
-    numbers["right_se"] = float(whole["right"].std() / np.sqrt(count)) if count > 1 else np.nan
-    for name in ("lead", "seconds"):
-        numbers[name] = float(whole[name].median()) if count else np.nan
-    return numbers
 
 
 def _draw(table: pd.DataFrame, path: Path) -> None:

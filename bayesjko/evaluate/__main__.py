@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from bayesjko.command import run_command, strict_json, write_atomically
+from bayesjko.command import check_ending, run_command, strict_json, write_atomically
 from bayesjko.evaluate import evaluate, score_table
 from bayesjko.evaluate.bands import bands_table, predictive_bands
 from bayesjko.evaluate.holdout import extrapolate, holdout_table, leave_out
@@ -41,7 +41,7 @@ class EvaluateCommand:
     bands: bool = False
     """Instead of scores, 90% bands for quantiles and W1, and whether they hold what was seen."""
     picture: Path | None = None
-    """With --bands: a picture (PNG) of them to write."""
+    """With --bands: a picture of them to write (.png, .pdf or .svg)."""
     time: str | None = None
     """Name of the time column."""
     features: str | None = None
@@ -65,8 +65,8 @@ def _run(command: EvaluateCommand) -> None:
         raise InputError("Give either --leave-out or --extrapolate, and not both.")
     if command.bands and (command.leave_out is not None or command.extrapolate is not None):
         raise InputError("Bands are of snapshots one step ahead; leave --leave-out and such out.")
-    if command.picture is not None and not command.bands:
-        raise InputError("The option --picture is of --bands; give both.")
+    if command.picture is not None:
+        _check(command.picture, command.bands)
     result = load_result(command.result)
     read_with = result.settings.get("reading", {})
     data = read_snapshots(
@@ -101,6 +101,14 @@ def _run(command: EvaluateCommand) -> None:
     else:
         scores = evaluate(result, data, **options)
     print(strict_json(scores) if command.json else table(scores))
+
+
+def _check(picture: Path, bands: bool) -> None:
+    from bayesjko.plots.style import PICTURES
+
+    if not bands:
+        raise InputError("The option --picture is of --bands; give both.")
+    check_ending(picture, PICTURES)
 
 
 def _draw(bands: dict[str, Any], path: Path) -> None:

@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from bayesjko.command import write_atomically
+from bayesjko.command import check_ending, write_atomically
 
 __all__ = [
     "BLACK",
@@ -24,6 +24,7 @@ __all__ = [
     "GREY",
     "HEIGHTS",
     "ORANGE",
+    "PICTURES",
     "SPREADS",
     "VERMILION",
     "new_figure",
@@ -38,6 +39,13 @@ BLACK, ORANGE, BLUE, GREEN = "#000000", "#E69F00", "#0072B2", "#009E73"
 VERMILION, PURPLE, GREY = "#D55E00", "#CC79A7", "#8C8C8C"
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
 
+PICTURES: Any = {
+    ".png": {"Software": None},
+    ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    ".svg": {"Creator": None, "Date": None},
+}
+"""Endings of pictures, and what to leave out of each: versions and dates of its making."""
+
 _STYLE: Any = {
     "axes.edgecolor": "#4D4D4D",
     "axes.labelsize": 10,
@@ -51,6 +59,7 @@ _STYLE: Any = {
     "legend.fontsize": 9,
     "legend.frameon": False,
     "savefig.dpi": 150,
+    "svg.hashsalt": "bayesjko",  # names within a file would be new each time
     "text.parse_math": False,  # a feature may be called anything, a$b$c too
 }
 
@@ -125,11 +134,12 @@ def time_label() -> str:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a PNG file, whole or not at all, without the version and the date of its making.
+    """Write a PNG, PDF or SVG file, as its ending says, whole or not at all.
 
     Raises:
-        InputError: the folder cannot be written to.
+        InputError: it has another ending, or the folder cannot be written to.
     """
+    ending = check_ending(path, PICTURES)
     with write_atomically(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        figure.savefig(temporary, format=ending[1:], metadata=PICTURES[ending])
     return path

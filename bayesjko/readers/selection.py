@@ -36,6 +36,13 @@ class Selection:
     weight: str | None = None
     paired: bool | None = None
 
+    def __post_init__(self) -> None:
+        if self.features is not None and not self.wanted():
+            raise SnapshotError(
+                "The option features names none; give names or patterns separated by commas, or "
+                "leave it out to take all."
+            )
+
     def time_name(self, names: Sequence[str], source: str) -> str:
         """The column of times.
 

@@ -92,11 +92,14 @@ def test_the_command_prints_and_draws_them(tmp_path, capsys):
     SURE.save(tmp_path / "result.nc")
     write_snapshots(population(K, 1), tmp_path / "test.npz")
     where = [str(tmp_path / "result.nc"), str(tmp_path / "test.npz"), "--bands"]
-    assert main([*where, "--picture", str(tmp_path / "bands.png")]) == 0
-    said = capsys.readouterr().out
+    for ending, begins in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
+        assert main([*where, "--picture", str(tmp_path / f"bands{ending}")]) == 0
+        assert (tmp_path / f"bands{ending}").read_bytes().startswith(begins)
+        said = capsys.readouterr().out
+    assert main([*where, "--picture", str(tmp_path / "bands.doc")]) == 2
+    assert "its ending must be one of .png, .pdf, .svg" in capsys.readouterr().err
     assert said.splitlines()[-1].startswith("90% bands hold")
     assert len(said.splitlines()) == 1 + 8 * 3 + 1
-    assert (tmp_path / "bands.png").read_bytes().startswith(b"\x89PNG")
     assert main([*where, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found == predictive_bands(SURE, population(K, 1), draws=60)

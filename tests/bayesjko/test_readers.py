@@ -280,6 +280,11 @@ def test_features_by_name_and_pattern(features, read, tmp_path):
         same(snapshots, clouds=expected)
 
 
+@pytest.mark.parametrize("features", ["", " , ", ()])
+def test_no_feature_is_none_that_was_asked_for(features):
+    refused(FRAME, "option features names none", features=features)
+
+
 def test_a_name_may_have_a_comma():
     frame = FRAME.rename(columns={"x1": "a,b"})
     assert read_snapshots(frame, features="a,b").features == ("a,b",)
