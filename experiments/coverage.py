@@ -21,7 +21,8 @@ def draw_coverage(
     """Shares of what lies within nominal 90% intervals, with two standard errors.
 
     Args:
-        table: a row each, with `case`, `method` and the columns, their standard errors `NAME_se`.
+        table: a row each, with `case`, `method` and the columns, their standard errors `NAME_se`
+            where there are several replicates.
         path: of the picture.
         title: of the picture.
         columns: names of one or two shares, and what they are called.
@@ -35,9 +36,10 @@ def draw_coverage(
         axes.axvline(90, color=BLACK, linewidth=0.8)
         offsets = 0.1 * (2 * np.arange(len(columns)) - len(columns) + 1)
         for (name, said), (colour, mark), offset in zip(columns, _MARKS, offsets, strict=False):
+            error = table.get(f"{name}_se", pd.Series(0.0, table.index)).fillna(0.0)
             axes.errorbar(
-                100 * table[name], rows + offset, xerr=200 * table[f"{name}_se"].fillna(0.0),
-                color=colour, marker=mark, linestyle="none", label=said,
+                100 * table[name], rows + offset, xerr=200 * error, color=colour, marker=mark,
+                linestyle="none", label=said,
             )  # fmt: skip
         axes.set_yticks(rows, [f"{row.case}\n{row.method}" for row in table.itertuples()])
         axes.set_ylim(len(table) - 0.5, -0.5)

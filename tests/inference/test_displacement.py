@@ -7,8 +7,10 @@ import pytest
 
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conjugate import conditioned_problem
+from bayesjko.inference.displacement import coupling_bias
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.residual import residual_problem
+from bayesjko.inference.transport import couple
 from bayesjko.models.bases import Polynomial
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
@@ -63,3 +65,20 @@ def test_the_influence_of_neighbouring_intervals_is_shared():
     correlation = meat / np.outer(scale, scale)
     assert correlation[0, ENERGY.size] == pytest.approx(-0.5, abs=0.3)
     assert np.linalg.eigvalsh(correlation)[0] > -1e-10
+
+
+def test_the_bias_of_couplings_is_found_without_the_truth():
+    """In four dimensions, of a cloud that doubles its width: of pairs of samples, and of halves."""
+    rng, count, halved, direct = np.random.default_rng(0), 50, [], []
+    weight, theta = np.full(2 * count, 0.5 / count), np.array([1.0])
+    for _ in range(40):
+        cloud = rng.normal(size=(2 * count, 4))
+        halved.append(coupling_bias(cloud, weight, cloud[..., None], 1.0, theta))
+        target = 2.0 * rng.normal(size=(count, 4))
+        pair = couple(Snapshots(np.array([0.0, 1.0]), (cloud[:count], target)))[0]
+        moved = np.sum(np.asarray(pair.source) * (pair.target - pair.source), axis=1)
+        direct.append(pair.weight @ (moved - np.sum(np.asarray(pair.source) ** 2, axis=1)))
+    expected = np.mean(direct)
+    assert np.mean(halved) == pytest.approx(expected, abs=4 * np.std(direct) / np.sqrt(40))
+    assert expected < -4 * np.std(direct) / np.sqrt(40)  # too short
+    assert np.std(halved) < 0.5 * np.std(direct)  # what halves differ in by chance has gone
