@@ -17,6 +17,8 @@ from bayesjko.plots.style import BLACK, BLUE, CYCLE, GREY, new_figure, save, sty
 
 __all__ = ["EXPERIMENT"]
 
+INTERVALS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+_PAIRED = "_paired"  # after a truth's name
 _STEP = 5e-4  # of the simulated truth at most: the steepest walls turn a particle in 0.01
 
 METHODS = {
@@ -44,38 +46,42 @@ _QUANTITIES = {
 }
 
 
-def _name(truth: str, interval: float) -> str:
-    return f"{truth}@{interval:g}"
+PAIRED = {name: method for name, method in METHODS.items() if method["likelihood"] == "residual"}
+"""Whose pairs it matters to know."""
+
+_WELL = Grid((-1.3, -0.8), (1.3, 0.8), (12, 8))
+TRUTHS: Mapping[str, tuple[Mapping[str, Any], str, Grid | None]] = {
+    "tilted_double_well": ({"beta": 0.3, "start": "normal"}, "poly:4", _WELL),
+    "styblinski_tang": ({"beta": 0.1}, "poly:4", None),
+    "quadratic": ({"beta": 0.2, "start": "normal"}, "poly:2", None),
+    "wavy_plateau": ({"beta": 0.1}, "rbf:50", None),
+}
+"""Arguments of the simulation, the basis of the fit and where drifts are compared; in all
+but the last V is of the basis."""
 
 
-def _cases(particles: int, intervals: tuple[float, ...]) -> dict[str, Truth]:
-    """Six unpaired snapshots, the last after a pause of two intervals or of one."""
+def _name(truth: str, interval: float, *, paired: bool) -> str:
+    return f"{truth}{_PAIRED if paired else ''}@{interval:g}"
+
+
+def _cases(
+    particles: int,
+    intervals: tuple[float, ...],
+    truths: tuple[str, ...] = tuple(TRUTHS),
+    *,
+    paired: bool = False,
+) -> dict[str, Truth]:
+    """Six snapshots, the last after a pause of two intervals."""
     cases = {}
     for interval in intervals:
         substeps = max(20, int(np.ceil(interval / _STEP)))
-        common = {"particles": particles, "substeps": substeps}
         times = tuple(round(k * interval, 10) for k in (0, 1, 2, 3, 4, 6))
-        cases[_name("tilted_double_well", interval)] = Truth(
-            {
-                "potential": "tilted_double_well",
-                "beta": 0.3,
-                "start": "normal",
-                "times": times,
-                **common,
-            },
-            {"potential": "poly:4"},
-            Grid((-1.3, -0.8), (1.3, 0.8), (12, 8)),
-        )
-        cases[_name("styblinski_tang", interval)] = Truth(
-            {
-                "potential": "styblinski_tang",
-                "beta": 0.1,
-                "snapshots": 6,
-                "tau": interval,
-                **common,
-            },
-            {"potential": "poly:4"},
-        )
+        common = {"particles": particles, "substeps": substeps, "times": times, "paired": paired}
+        for truth in truths:
+            simulation, basis, grid = TRUTHS[truth]
+            cases[_name(truth, interval, paired=paired)] = Truth(
+                {"potential": truth, **simulation, **common}, {"potential": basis}, grid
+            )
     return cases
 
 
@@ -84,7 +90,15 @@ def _report(cells: pd.DataFrame) -> Report:
     split = table["case"].str.split("@", expand=True)
     table.insert(1, "truth", split[0])
     table.insert(2, "interval", split[1].astype(float))
-    return Report({"metrics": table}, lambda folder: _draw(table, folder / "interval.png"))
+    return Report({"metrics": table}, lambda folder: _draw_all(table, folder))
+
+
+def _draw_all(table: pd.DataFrame, folder: Path) -> None:
+    """Write `interval.png` and `interval_paired.png`, where there are cells."""
+    paired = table["truth"].str.endswith(_PAIRED)
+    for name, rows in (("interval", table[~paired]), ("interval_paired", table[paired])):
+        if len(rows):
+            _draw(rows, folder / f"{name}.png")
 
 
 def _draw(table: pd.DataFrame, path: Path) -> None:
@@ -135,11 +149,12 @@ EXPERIMENT = Experiment(
     question="How far apart may snapshots be before a likelihood is wrong about the drift, about "
     "β, or about how sure it is?",
     studies=(
-        Study(_cases(1000, (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)), METHODS, 50, recover),
+        Study(_cases(1000, INTERVALS), METHODS, 50, recover),
+        Study(_cases(1000, INTERVALS, paired=True), PAIRED, 50, recover),
     ),
     smoke=(
         Study(
-            _cases(200, (0.01, 0.05)),
+            _cases(200, (0.01, 0.05), ("tilted_double_well", "quadratic")),
             {name: METHODS[name] for name in ("residual_explicit", "weak", "flow")},
             2,
             recover,
