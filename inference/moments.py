@@ -30,10 +30,9 @@ from bayesjko.models.energies import LinearEnergy, drift_designs, field_of
 from bayesjko.models.errors import UnsettledError
 from bayesjko.models.likelihoods.moments import (
     GoodnessOfFit,
+    build_tests,
     equation_covariance,
     goodness_of_fit,
-    place_tests,
-    standardised,
     values_of,
     weight_of,
     without_leverage,
@@ -121,9 +120,7 @@ def moment_problem(
     wanted = max(moments.fewest_bumps, energy.size) if moments.bumps is None else moments.bumps
     most = int(min(whole.effective_sizes) / _PARTICLES_A_TEST)
     sample = whole.drawn(sampled(sum(whole.counts), options.seed))
-    tests = place_tests(energy, sample, bumps=wanted, most=most, seed=options.seed)
-    spread = whole.spread(tests)
-    tests = standardised(tests, np.sqrt(spread.square / spread.weight))
+    tests = build_tests(energy, sample, bumps=wanted, most=most, seed=options.seed)
     if moments.form == "weak":
         snapshots = whole.thinned(room_for(tests.size))
     shares = (snapshots.effective_sizes / whole.effective_sizes).tolist()

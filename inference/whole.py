@@ -20,7 +20,6 @@ from bayesjko.models.bases import Basis
 from bayesjko.models.blocks import evenly
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import Field, LinearEnergy, field_of
-from bayesjko.models.likelihoods.moments import values_of
 from bayesjko.models.likelihoods.weak import WeakSums, weak_sums
 from bayesjko.models.precision import wide
 
@@ -215,11 +214,6 @@ class Whole:
         every = [pair for index in range(len(self.parts)) for pair in self.of_snapshot(index)]
         return taken(self.reduce, every, rows)[0]
 
-    def spread(self, tests: Basis) -> Spread:
-        """Of tests over the rows of all snapshots together, each row counting the same."""
-        every = [part for parts in self.parts for part in parts]
-        return self.reduce(partial(_spread, tests), every)
-
     def weak_sums(self, energy: LinearEnergy, tests: Basis) -> list[WeakSums]:
         """Averages of the tests and of their generator's design over each snapshot."""
         with wide():
@@ -281,22 +275,8 @@ def _take(item: tuple[Part, np.ndarray, np.ndarray]) -> _Rows:
     return _Rows(where, points[rows], weight[rows])
 
 
-def _spread(tests: Basis, part: Part) -> Spread:
-    points, _ = part()
-    total: Spread | None = None
-    for start in range(0, len(points), _ROWS):
-        values = values_of(tests, points[start : start + _ROWS])
-        one = Spread.of(values, np.ones(len(values)))
-        total = one if total is None else total + one
-    assert total is not None
-    return total
-
-
 def _weak_sums(field: Any, tests: Basis, part: Part) -> WeakSums:
     return weak_sums(field, tests, *part())
-
-
-_ROWS = 4096  # whose tests are held at a time
 
 
 @dataclass(frozen=True, eq=False)

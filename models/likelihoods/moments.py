@@ -19,9 +19,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import chdtrc
 
 from bayesjko.models.bases import RBF, Basis, Polynomial, Scaled, Stacked
-from bayesjko.models.bases.rbf import sampled
 from bayesjko.models.blocks import blocks
-from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.precision import double
 
@@ -31,8 +29,6 @@ __all__ = [
     "build_tests",
     "equation_covariance",
     "goodness_of_fit",
-    "place_tests",
-    "standardised",
     "values_of",
     "weight_covariance",
     "weight_of",
@@ -218,31 +214,20 @@ def goodness_of_fit(
 
 
 def build_tests(
-    energy: LinearEnergy, snapshots: Snapshots, *, bumps: int, most: int, seed: int
+    energy: LinearEnergy, sample: Float[np.ndarray, "n d"], *, bumps: int, most: int, seed: int
 ) -> Basis:
     """Test functions ψ: the potential's own features, then Gaussian bumps where particles are.
 
-    All are standardised to unit variance over the pooled snapshots.
+    All are standardised to unit variance over the sample, none vanishing beside the largest.
 
     Args:
         energy: whose potential gives the first tests; linear and square terms if it has none, or
             more features than tests are affordable.
-        snapshots: in standard units.
+        sample: of the particles of all snapshots, in standard units.
         bumps: how many Gaussian bumps to add.
         most: how many tests are affordable; at least the linear terms are taken.
         seed: of the bumps' centres.
     """
-    pooled = np.concatenate(snapshots.particles)
-    tests = place_tests(
-        energy, pooled[sampled(len(pooled), seed)], bumps=bumps, most=most, seed=seed
-    )
-    return standardised(tests, values_of(tests, pooled).std(axis=0))
-
-
-def place_tests(
-    energy: LinearEnergy, sample: Float[np.ndarray, "n d"], *, bumps: int, most: int, seed: int
-) -> Basis:
-    """The tests on a sample of the pooled snapshots, not standardised yet."""
     own = energy.potential
     if own is None or own.size > most:
         degree = 2 if Polynomial.of_degree(2, sample.shape[1]).size <= most else 1
@@ -251,12 +236,9 @@ def place_tests(
     parts: list[Basis] = [own]
     if min(bumps, most - own.size) > 0:
         parts.append(RBF.at_centres(sample, min(bumps, most - own.size), seed))
-    return Stacked(tuple(parts))
-
-
-def standardised(tests: Basis, deviation: Float[np.ndarray, " M"]) -> Basis:
-    """Tests divided by their standard deviations, none of them vanishing beside the largest."""
-    return Scaled(tests, 1.0 / np.maximum(deviation, 1e-6 * deviation.max()))
+    tests = Stacked(tuple(parts))
+    spread = values_of(tests, sample).std(axis=0)
+    return Scaled(tests, 1.0 / np.maximum(spread, 1e-6 * spread.max()))
 
 
 def _tests_of(side: Sides) -> np.ndarray:

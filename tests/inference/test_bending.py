@@ -46,7 +46,8 @@ def test_it_is_the_estimating_function_itself(snapshots, internal):
     energy = build_linear_energy(snapshots, potential="poly:2", internal=internal)
     problem = moment_problem(energy, snapshots, OPTIONS, MOMENTS)
     found = conditioned_problem(problem, OPTIONS)
-    tests = build_tests(energy, snapshots, bumps=4, most=42, seed=OPTIONS.seed)
+    pooled = np.concatenate(snapshots.particles)
+    tests = build_tests(energy, pooled, bumps=4, most=42, seed=OPTIONS.seed)
     values = [values_of(tests, cloud) for cloud in snapshots.particles]
     weight = weight_of(values, snapshots.weights, 0.02)
     sums = Whole.of(snapshots).weak_sums(energy, tests)

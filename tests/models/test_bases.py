@@ -11,6 +11,7 @@ import pytest
 
 from bayesjko.models.bases import Basis, BasisError, Polynomial, Scaled, build_basis
 from bayesjko.models.bases.basis import _BLOCK
+from bayesjko.models.bases.fourier import sine
 from bayesjko.models.precision import double
 from bayesjko.models.specification import decode, encode
 
@@ -201,6 +202,13 @@ def test_values_are_the_ones_the_names_promise():
 def test_frequencies_have_the_inverse_of_the_width_as_spread():
     waves = build_basis("fourier:4000:0.25", DATA, even=True)
     assert np.std(waves.frequencies) == pytest.approx(4.0, rel=0.05)
+
+
+def test_sines_are_those_of_libm():
+    angles = np.concatenate([RNG.uniform(-r, r, 2000) for r in (1.0, 30.0, 1e6)])
+    np.testing.assert_allclose(sine(jnp.asarray(angles)), np.sin(angles), rtol=0, atol=5e-16)
+    slope = jax.vmap(jax.grad(sine))(jnp.asarray(angles))
+    np.testing.assert_allclose(slope, np.cos(angles), rtol=0, atol=1e-15)
 
 
 def test_a_seed_fixes_centres_and_frequencies():

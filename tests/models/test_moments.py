@@ -155,12 +155,12 @@ def test_goodness_of_fit_has_its_reference_distribution():
 
 def test_tests_are_standardised_and_as_many_as_particles_allow():
     energy = LinearEnergy(Polynomial.of_degree(2, 2))
-    tests = build_tests(energy, SNAPSHOTS, bumps=7, most=100, seed=0)
-    assert tests.size == 5 + 7
     pooled = np.concatenate(SNAPSHOTS.particles)
+    tests = build_tests(energy, pooled, bumps=7, most=100, seed=0)
+    assert tests.size == 5 + 7
     np.testing.assert_allclose(values_of(tests, pooled).std(axis=0), 1.0, rtol=1e-9)
-    assert build_tests(energy, SNAPSHOTS, bumps=7, most=8, seed=0).size == 8
-    assert build_tests(energy, SNAPSHOTS, bumps=7, most=2, seed=0).size == 2
+    assert build_tests(energy, pooled, bumps=7, most=8, seed=0).size == 8
+    assert build_tests(energy, pooled, bumps=7, most=2, seed=0).size == 2
 
 
 QUADRATIC = LinearEnergy(Polynomial.of_degree(2, 2), None, True)
