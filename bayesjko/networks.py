@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.residual import scored_couplings
-from bayesjko.inference.training import train_features
+from bayesjko.inference.training import train_network
 from bayesjko.models.bases import BasisError, Scaled, Stacked, widths_of
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
@@ -77,7 +77,7 @@ def network_energies(
     )
     energies = []
     for member in range(members):
-        features = train_features(
+        trained = train_network(
             couplings,
             widths,
             others,
@@ -88,7 +88,7 @@ def network_energies(
         energies.append(
             build_linear_energy(
                 snapshots,
-                potential=features,
+                potential=trained.hidden,
                 interaction=settings.interaction,
                 internal=settings.internal,
                 seed=settings.seed,

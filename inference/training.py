@@ -1,13 +1,14 @@
 """Networks trained on the residual, so that their last layer has features worth conditioning on.
 
-The loss is that of JKOnet* (Terpin et al., NeurIPS 2024) at the scheme's points; what is kept is
-not the network's own last layer but the features that it found, whose coefficients are inferred.
+The loss is that of JKOnet* (Terpin et al., NeurIPS 2024) at the scheme's points. What is inferred
+afterwards is the last layer of what is trained here, or all of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import equinox as eqx
 import jax
@@ -22,7 +23,7 @@ from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.residual import Scheme, evaluation_points
 from bayesjko.models.precision import double
 
-__all__ = ["Training", "train_features"]
+__all__ = ["Trained", "Training", "train_network"]
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,22 @@ class Training:
     look: int = 100
 
 
-class _Trained(eqx.Module):
-    """All that is trained: the features, their coefficients, and those of the other terms."""
+class Trained(eqx.Module):
+    """All that is trained.
 
-    features: Neural
-    last: Float[Array, " H"]
-    others: Float[Array, " J"]
+    Attributes:
+        hidden: layers of V but for the last.
+        last: that one.
+        others: coefficients of the terms beside V.
+    """
+
+    hidden: Neural
+    last: Float[Array | np.ndarray, " H"]
+    others: Float[Array | np.ndarray, " J"]
 
     def force(self, z: Float[Array, " d"], design: Float[Array, "d J"]) -> Float[Array, " d"]:
-        slope = jax.grad(lambda x: self.features.value(x) @ self.last)(z)
+        """−∇V at a point, and what the other terms' design there makes of their coefficients."""
+        slope = jax.grad(lambda x: self.hidden.value(x) @ self.last)(z)
         return -slope + design @ self.others
 
 
@@ -73,7 +81,7 @@ class _Pairs(eqx.Module):
         return jax.tree.map(lambda a: a[rows], self)
 
 
-def train_features(
+def train_network(
     couplings: Sequence[Couplings],
     widths: Sequence[int],
     others: LinearEnergy | None,
@@ -82,8 +90,8 @@ def train_features(
     seed: int,
     training: Training | None = None,
     progress: bool = False,
-) -> Neural:
-    """The hidden layers of a potential −∇V that explains the couplings best.
+) -> Trained:
+    """The network −∇V that explains the couplings best, beside the other terms.
 
     Some pairs are held out, and the weights kept that explain them best: couplings are noisy, and
     a network that follows each of them has features of no use for others.
@@ -97,8 +105,6 @@ def train_features(
         training: how; the defaults if None.
         progress: show a progress bar.
     """
-    import optax
-
     training = training or Training()
     pairs = _pairs(couplings, others, scheme)
     rng = np.random.default_rng(seed)
@@ -106,37 +112,49 @@ def train_features(
     count = int(training.held_out * len(order))
     held, used = pairs.take(order[:count]), pairs.take(order[count:])
     key = jax.random.PRNGKey(seed)
-    features = Neural.initial(pairs.point.shape[1], widths, training.frequency, key)
-    start = _Trained(features, jnp.zeros(features.size), jnp.zeros(pairs.design.shape[2]))
-    rate = optax.cosine_decay_schedule(training.rate, training.steps, 0.01)
-    optimiser = optax.chain(
-        optax.clip_by_global_norm(10.0), optax.adamw(rate, weight_decay=training.decay)
-    )
-    batch = min(training.batch, len(used.weight))
-
-    @eqx.filter_jit
-    def advance(model, state, key):  # type: ignore[no-untyped-def]
-        def step(carry, key):  # type: ignore[no-untyped-def]
-            model, state = carry
-            rows = jax.random.choice(key, len(used.weight), (batch,), p=used.weight)
-            slope = jax.grad(_loss)(model, used.take(rows), jnp.full(batch, 1.0 / batch))
-            change, state = optimiser.update(slope, state, model)
-            return (eqx.apply_updates(model, change), state), None
-
-        keys = jax.random.split(key, training.look)
-        (model, state), _ = jax.lax.scan(step, (model, state), keys)
-        return model, state, _loss(model, held, held.weight / held.weight.sum())
-
-    model, state, best, least = start, optimiser.init(start), start, np.inf
+    hidden = Neural.initial(pairs.point.shape[1], widths, training.frequency, key)
+    model = Trained(hidden, jnp.zeros(hidden.size), jnp.zeros(pairs.design.shape[2]))
+    state, best, least = _optimiser(training).init(model), model, np.inf
     rounds = max(1, training.steps // training.look)
     for index in tqdm(range(rounds), disable=not progress, desc="training", unit="look"):
-        model, state, loss = advance(model, state, jax.random.fold_in(key, index))
+        here = jax.random.fold_in(key, index)
+        model, state, loss = _advance(model, state, used, held, here, training)
         if float(loss) < least:
             best, least = model, float(loss)
-    return jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), best.features)
+    return jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), best)
 
 
-def _loss(model: _Trained, pairs: _Pairs, weight: Float[Array, " m"]) -> Float[Array, ""]:
+@lru_cache
+def _optimiser(training: Training):  # type: ignore[no-untyped-def]
+    import optax
+
+    rate = optax.cosine_decay_schedule(training.rate, training.steps, 0.01)
+    return optax.chain(
+        optax.clip_by_global_norm(10.0), optax.adamw(rate, weight_decay=training.decay)
+    )
+
+
+@eqx.filter_jit
+def _advance(model, state, used, held, key, training):  # type: ignore[no-untyped-def]
+    """As many steps as there are between two looks, and the loss that the look finds.
+
+    All that a training needs is an argument: members of an ensemble are compiled for once.
+    """
+    batch = min(training.batch, len(used.weight))
+    total = jnp.cumsum(used.weight)
+
+    def step(carry, key):  # type: ignore[no-untyped-def]
+        model, state = carry
+        rows = jnp.searchsorted(total, total[-1] * jax.random.uniform(key, (batch,)))
+        slope = jax.grad(_loss)(model, used.take(rows), jnp.full(batch, 1.0 / batch))
+        change, state = _optimiser(training).update(slope, state, model)
+        return (eqx.apply_updates(model, change), state), None
+
+    (model, state), _ = jax.lax.scan(step, (model, state), jax.random.split(key, training.look))
+    return model, state, _loss(model, held, held.weight / held.weight.sum())
+
+
+def _loss(model: Trained, pairs: _Pairs, weight: Float[Array, " m"]) -> Float[Array, ""]:
     force = jax.vmap(model.force)(pairs.point, pairs.design)
     error = pairs.move - pairs.duration[:, None] * force
     return jnp.sum(weight * jnp.sum(error**2, axis=1) / pairs.duration)
