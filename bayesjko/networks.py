@@ -1,23 +1,33 @@
-"""Potentials of networks: trained on the snapshots, then an energy linear in the last layer."""
+"""Potentials of networks: trained on the snapshots, then an energy of what is inferred of them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import jax
 import numpy as np
 
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.residual import scored_couplings
-from bayesjko.inference.training import train_network
+from bayesjko.inference.tangent import tangent_of
+from bayesjko.inference.training import Trained, train_network
 from bayesjko.models.bases import BasisError, Scaled, Stacked, widths_of
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
+from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.settings import FitSettings
 
-__all__ = ["joined_energy", "joined_posterior", "network_energies", "network_widths"]
+__all__ = [
+    "check_network",
+    "joined_energy",
+    "joined_posterior",
+    "network_energies",
+    "network_widths",
+]
 
 _MOST = 4000  # particles of each snapshot that networks are trained on
+_MOST_WEIGHTS = 20_000  # of a network all of whose weights are inferred
 
 
 def network_widths(potential: str) -> tuple[int, ...] | None:
@@ -33,6 +43,20 @@ def network_widths(potential: str) -> tuple[int, ...] | None:
             f"Cannot use {potential!r} as a network ({error}); write mlp:UNITS,UNITS, one number a "
             "hidden layer, as in mlp:64,64."
         ) from error
+
+
+def check_network(settings: FitSettings) -> None:
+    """That what is asked of a network can be done.
+
+    Raises:
+        InputError: it cannot.
+    """
+    network = network_widths(settings.potential) is not None
+    if settings.inferred == "all" and (not network or settings.method == "ensemble"):
+        raise InputError(
+            "All weights are inferred of a network, and not of an ensemble's; take --potential "
+            "mlp:64,64, or --inferred last-layer."
+        )
 
 
 def network_energies(
@@ -55,6 +79,9 @@ def network_energies(
         members: how many networks.
         jobs: threads that solve transport problems at a time.
         progress: show progress bars.
+
+    Raises:
+        InputError: the network is too large for what is asked of it.
     """
     others = None
     if settings.internal or settings.interaction != "none":
@@ -85,15 +112,7 @@ def network_energies(
             seed=int(np.random.SeedSequence([settings.seed, member]).generate_state(1)[0]),
             progress=progress,
         )
-        energies.append(
-            build_linear_energy(
-                snapshots,
-                potential=trained.hidden,
-                interaction=settings.interaction,
-                internal=settings.internal,
-                seed=settings.seed,
-            )
-        )
+        energies.append(_energy(trained, snapshots, settings))
     return energies
 
 
@@ -141,6 +160,28 @@ def joined_posterior(members: list[Posterior], features: int) -> Posterior:
         log_likelihood=None,
         tempering=1.0,
     )
+
+
+def _energy(trained: Trained, snapshots: Snapshots, settings: FitSettings) -> LinearEnergy:
+    """Linear in what is inferred."""
+    energy = build_linear_energy(
+        snapshots,
+        potential=trained.hidden,
+        interaction=settings.interaction,
+        internal=settings.internal,
+        seed=settings.seed,
+    )
+    if settings.inferred == "last-layer":
+        return energy
+    count = sum(a.size for a in jax.tree.leaves((trained.hidden, trained.last)))
+    if count > _MOST_WEIGHTS:
+        raise InputError(
+            f"The network has {count} weights, and of more than {_MOST_WEIGHTS} only the last "
+            "layer can be inferred; take fewer units, or --inferred last-layer."
+        )
+    last = np.asarray(trained.last)
+    tangent = tangent_of(trained.hidden, last, snapshots, seed=settings.seed)
+    return LinearEnergy(tangent, energy.interaction, energy.internal)
 
 
 def _thinned(snapshots: Snapshots, seed: int) -> Snapshots:

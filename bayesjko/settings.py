@@ -19,9 +19,13 @@ class FitSettings:
     """Basis of the potential V: poly:DEGREE, powers:DEGREE (of each feature by itself),
     rbf:CENTRES[:WIDTH], fourier:FEATURES[:WIDTH], joined by '+', or none. Widths are in units of
     the data's spread. Or a network, mlp:UNITS,UNITS with as many hidden layers as numbers: trained
-    on the couplings, its last layer then inferred."""
+    on the couplings, then inferred."""
     interaction: str = "none"
-    """Basis of the interaction W, likewise."""
+    """Basis of the interaction W, likewise, but no network."""
+    inferred: Literal["last-layer", "all"] = "last-layer"
+    """Networks: what is inferred once they are trained: the last layer, the others taken for known;
+    or all weights, as far as they move forces at the particles, the network taken for linear in
+    them (generalised Gauss-Newton)."""
     internal: bool = True
     """Learn the strength β of the internal energy (how much the particles diffuse)."""
     time_variation: Literal["static", "piecewise", "random-walk"] = "static"
@@ -31,8 +35,9 @@ class FitSettings:
     """How snapshots are explained: residual (couplings, JKOnet*), weak (moments, trapezoidal in
     time), flow (moments of simulated paths), or auto: residual for paired snapshots, for piecewise
     energies (whose β no moments of two snapshots can tell from V), for snapshots of fewer than 50
-    particles, for energies of more than 110 coefficients and for the bootstrap; weak for others as
-    long as the sampling interval is short enough and β is clearly positive, else flow."""
+    particles, for energies of more than 110 coefficients or all weights of a network and for the
+    bootstrap; weak for others as long as the sampling interval is short enough and β is clearly
+    positive, else flow."""
     scheme: Literal["auto"] | Scheme = "auto"
     """Residual: where between two coupled particles the force is taken: explicit (the first),
     midpoint, implicit (the second), or auto: midpoint, whose intervals hold, for a static energy of

@@ -27,11 +27,13 @@ from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.random_walk import unmixed, wandering
 from bayesjko.inference.residual import residual_problem
 from bayesjko.inference.running import Run
+from bayesjko.models.bases import Tangent
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
 from bayesjko.models.errors import InputError, UnsettledError, check_seed
 from bayesjko.models.likelihoods.residual import Scheme
 from bayesjko.networks import (
+    check_network,
     joined_energy,
     joined_posterior,
     network_energies,
@@ -53,7 +55,8 @@ __all__ = [
 
 _TRAINED = (
     "The network's hidden layers are trained on these snapshots and then taken for known: the "
-    "intervals are those of its last layer, and a little too narrow (--method ensemble is safer)."
+    "intervals are those of its last layer, and a little too narrow (--inferred all and --method "
+    "ensemble are safer)."
 )
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
@@ -140,7 +143,7 @@ def fit(
         assert energies[0].potential is not None
         posterior = joined_posterior(posteriors, energies[0].potential.size)
     if network_widths(settings.potential) is not None:
-        posterior = replace(posterior, notes=(*posterior.notes, _TRAINED))
+        posterior = replace(posterior, notes=(*posterior.notes, _told(energy)))
     provenance = {
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
@@ -204,6 +207,18 @@ def posterior_of(
     return unmixed(with_intervals(posterior, problem, options), problem)
 
 
+def _told(energy: LinearEnergy) -> str:
+    """What is in the intervals of a network, for the summary."""
+    potential = energy.potential
+    if not isinstance(potential, Tangent):
+        return _TRAINED
+    return (
+        f"The network: all {potential.directions.shape[1]} weights are inferred, along the "
+        f"{potential.size} combinations that move forces at the particles, the network taken for "
+        "linear in them (generalised Gauss-Newton)."
+    )
+
+
 def checked_settings(settings: FitSettings | None, changes: Mapping[str, Any]) -> FitSettings:
     """The settings (the defaults if None) with some of them changed.
 
@@ -247,6 +262,7 @@ def inference_options(settings: FitSettings) -> InferenceOptions:
 
 
 def _check(settings: FitSettings) -> None:
+    check_network(settings)
     if settings.shrinkage is not None and not 0.0 <= settings.shrinkage <= 1.0:
         raise InputError(f"The shrinkage is {settings.shrinkage:g}; give a number from 0 to 1.")
     copies, steps = settings.copies, settings.steps
@@ -330,7 +346,7 @@ def _plain_problem(
     options = inference_options(settings)
     likelihood = settings.likelihood
     few = min(snapshots.counts) < _FEWEST
-    many = energy.size > _MOST
+    many = energy.size > _MOST or isinstance(energy.potential, Tangent)
     again = settings.covariance == "bootstrap"
     piecewise = settings.time_variation == "piecewise"
     by_couplings = snapshots.paired or piecewise or few or many or again

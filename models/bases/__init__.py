@@ -14,7 +14,7 @@ from jaxtyping import Float
 from bayesjko.models.bases import fourier, polynomial, powers, rbf
 from bayesjko.models.bases.basis import Basis, CloudAverage, Even, Scaled, Stacked
 from bayesjko.models.bases.fourier import Fourier
-from bayesjko.models.bases.neural import Neural, widths_of
+from bayesjko.models.bases.neural import Neural, Tangent, widths_of
 from bayesjko.models.bases.polynomial import Polynomial
 from bayesjko.models.bases.powers import Powers
 from bayesjko.models.bases.rbf import RBF
@@ -33,6 +33,7 @@ __all__ = [
     "Powers",
     "Scaled",
     "Stacked",
+    "Tangent",
     "build_basis",
     "widths_of",
 ]

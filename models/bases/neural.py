@@ -1,4 +1,4 @@
-"""Features that a network learned: what its last hidden layer makes of a point."""
+"""Features of a network: what its last hidden layer makes of a point, or slopes in its weights."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from bayesjko.models.bases.basis import Basis
 
-__all__ = ["Neural", "widths_of"]
+__all__ = ["Neural", "Tangent", "layers_of", "weight_slopes", "widths_of"]
 
 
 class Neural(Basis):
@@ -64,6 +65,62 @@ class Neural(Basis):
         for weight, bias in zip(self.weights, self.biases, strict=True):
             x = jax.nn.softplus(jnp.asarray(weight) @ x + jnp.asarray(bias))
         return x
+
+
+class Tangent(Basis):
+    """All weights of a trained network, as far as particles can tell.
+
+    Its features are the slopes of V in K directions of its weights, so that near the trained ones
+    V(x; w + Δ) − V(x; w) ≈ φ(x)·Δ. Taken for V itself, φ(x)·θ is the generalised Gauss–Newton
+    approximation of the network (Immer, Korzepa and Bauer, AISTATS 2021).
+
+    Attributes:
+        hidden: the trained hidden layers.
+        last: the trained last layer.
+        directions: of all weights, a row each.
+    """
+
+    hidden: Neural
+    last: Float[Array | np.ndarray, " H"]
+    directions: Float[Array | np.ndarray, "K P"]
+
+    @property
+    def size(self) -> int:
+        return len(self.directions)
+
+    def value(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
+        trained = jax.tree.map(jnp.asarray, (self.hidden, self.last))
+        slopes, _ = ravel_pytree(jax.grad(_output)(trained, x))
+        return jnp.asarray(self.directions) @ slopes
+
+
+def weight_slopes(
+    hidden: Neural, last: Float[Array, " H"], points: Float[Array, "n d"]
+) -> Float[Array, "n d P"]:
+    """∂∇V/∂w at points, w all weights of a network: hidden layers, then the last."""
+    trained = jax.tree.map(jnp.asarray, (hidden, last))
+
+    def slopes(x: Float[Array, " d"]) -> Float[Array, " P"]:
+        return ravel_pytree(jax.grad(_output)(trained, x))[0]
+
+    return jax.vmap(lambda x: jax.jacfwd(slopes)(x).T)(points)
+
+
+def layers_of(hidden: Neural, last: Float[Array | np.ndarray, " H"]) -> list[np.ndarray]:
+    """Which of all weights belong to each layer, its biases among them."""
+    count = len(hidden.weights)
+    tags = jax.tree.map(np.asarray, (hidden, last))
+    marked = Neural(
+        tuple(np.full(w.shape, float(i)) for i, w in enumerate(tags[0].weights)),
+        tuple(np.full(b.shape, float(i)) for i, b in enumerate(tags[0].biases)),
+    )
+    layer = np.asarray(ravel_pytree((marked, np.full(tags[1].shape, float(count))))[0])
+    return [np.flatnonzero(layer == i) for i in range(count + 1)]
+
+
+def _output(weights: tuple[Neural, Float[Array, " H"]], x: Float[Array, " d"]) -> Float[Array, ""]:
+    hidden, last = weights
+    return hidden.value(x) @ last
 
 
 def widths_of(name: str) -> tuple[int, ...] | None:

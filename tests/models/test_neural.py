@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
-from bayesjko.models.bases import Neural, widths_of
+from bayesjko.models.bases import Neural, Tangent, widths_of
+from bayesjko.models.bases.neural import layers_of, weight_slopes
 from bayesjko.models.precision import double
 from bayesjko.models.specification import decode, encode
 
@@ -60,3 +62,34 @@ def test_names_that_mean_nothing(name):
         return
     with pytest.raises(ValueError, match="."):
         widths_of(name)
+
+
+def points(count=6, dimension=2):
+    return jnp.asarray(np.random.default_rng(0).normal(size=(count, dimension)))
+
+
+def test_a_tangent_is_the_slope_of_the_network_in_its_weights():
+    last = np.array([0.5, -1.0, 2.0])
+    with double():
+        hidden = jax.tree.map(lambda a: np.asarray(a, np.float64), network())
+        flat, unravel = ravel_pytree((hidden, jnp.asarray(last)))
+        rows = np.random.default_rng(1).normal(size=(4, flat.size))
+        found = Tangent(hidden, last, rows)
+        assert found.size == 4
+
+        def height(x, change):
+            moved, top = unravel(flat + change)
+            return moved.value(x) @ top
+
+        for x in points():
+            each = [(height(x, 1e-5 * r) - height(x, -1e-5 * r)) / 2e-5 for r in rows]
+            np.testing.assert_allclose(found.value(x), each, rtol=1e-5, atol=1e-8)
+        slopes = weight_slopes(hidden, jnp.asarray(last), points())
+        gradients = jax.vmap(found.gradient)(points())
+        np.testing.assert_allclose(slopes @ rows.T, gradients, rtol=1e-9, atol=1e-12)
+
+
+def test_the_layers_of_all_weights_are_apart():
+    found = layers_of(network(), np.zeros(3))
+    assert [len(rows) for rows in found] == [2 * 5 + 5, 5 * 3 + 3, 3]
+    assert sorted(np.concatenate(found)) == list(range(36))
