@@ -75,7 +75,8 @@ def recover(truth: Truth, settings: Mapping[str, Any], replicate: int) -> dict[s
         `cover_LEVEL`, the share of the drift's components at the probes that lie within their
         central interval; `error` and `spread`, the posterior mean's and standard deviation's root
         mean squares relative to the true drift's; likewise for β, and the p-value of the fit's own
-        test, where there are such. `seconds` is its processor time.
+        test and the largest R-hat of its chains, where there are such. `seconds` is its processor
+        time.
     """
     snapshots = simulate(**truth.simulation, seed=replicate)
     points = probes(truth, snapshots, replicate)
@@ -87,6 +88,7 @@ def recover(truth: Truth, settings: Mapping[str, Any], replicate: int) -> dict[s
         **force_numbers(result.drift(points), true),
         **beta_numbers(result),
         **_test_numbers(result),
+        **_chain_numbers(result),
         "coefficients": float(result.energy.size),
         "warned": float(any("do not trust" in note for note in result.posterior.notes)),
         "seconds": seconds,
@@ -150,6 +152,11 @@ def _test_numbers(result: Result) -> dict[str, float]:
     return {} if test is None else {"p_value": test.p_value}
 
 
+def _chain_numbers(result: Result) -> dict[str, float]:
+    found = result.diagnostics
+    return {} if found is None or found.r_hat is None else {"r_hat": found.r_hat}
+
+
 def _covered(draws: np.ndarray, true: np.ndarray, level: int) -> float:
     tail = 0.5 * (1.0 - level / 100.0)
     # at Weibull's positions few exchangeable draws hold another with the nominal probability
@@ -167,6 +174,7 @@ def _summary(group: pd.DataFrame) -> dict[str, float | int]:
     p_values = whole.get("p_value")
     rejected = None if p_values is None else (p_values.dropna() < 0.05).astype(float)
     numbers |= _mean("rejected", rejected)
+    numbers |= _mean("r_hat", whole.get("r_hat"), error=False)
     numbers |= _mean("warned", whole.get("warned"), error=False)
     numbers["seconds"] = float(whole["seconds"].median()) if len(whole) else np.nan
     return numbers

@@ -79,6 +79,15 @@ each is a fit of its own."""
 CLAIMED = ("residual", "weak_square", "weak", "weak_many")
 """Whose intervals are claimed to be true."""
 
+NETWORK = {"potential": "mlp:64,64", **RESIDUAL}
+NETWORKS: Mapping[str, Mapping[str, Any]] = {
+    "network_last": NETWORK,
+    "network_laplace": {**NETWORK, "inferred": "all", "method": "laplace"},
+    "network_vi": {**NETWORK, "inferred": "all", "method": "vi"},
+    "network_mclmc": {**NETWORK, "inferred": "all", "method": "mclmc"},
+}
+"""A network in place of the basis: its last layer in closed form, and all its weights."""
+
 CLOSED = {"conjugate": Closed(), "control": Closed(widening=0.5)}
 """The posterior as it is, and one of a quarter of its covariance: ranks must tell them apart."""
 
@@ -111,6 +120,7 @@ EXPERIMENT = Experiment(
         Study({"regression": Regression()}, CLOSED, 100, rank_counts),
         Study(_truths(1000, (80, 50)), _only("bootstrap"), 100, recover),
         Study(_truths(1000, (80, 50)), _only("residual_explicit", "residual_model"), 40, recover),
+        Study({"wavy_plateau": _truths(1000, (80, 50))["wavy_plateau"]}, NETWORKS, 5, recover),
         # paths under many bumps take half a minute a fit; `interval` says more of the flow
         Study(_without(_truths(1000, (80, 50)), "wavy_plateau"), _only("flow"), 40, recover),
     ),

@@ -19,6 +19,7 @@ from bayesjko.plots.style import (
     BLACK,
     BLUE,
     CYCLE,
+    GREEN,
     GREY,
     ORANGE,
     VERMILION,
@@ -29,7 +30,7 @@ from bayesjko.plots.style import (
 
 __all__ = ["STROKES", "draw_pictures"]
 
-_MARKS = "osD^vPX*"
+_MARKS = "osD^vPX*<>dh"
 STROKES: Mapping[str, dict[str, Any]] = {
     name: {"color": colour, "marker": mark, "linestyle": line}
     for name, colour, mark, line in zip(
@@ -42,10 +43,14 @@ STROKES: Mapping[str, dict[str, Any]] = {
             "weak",
             "weak_many",
             "flow",
+            "network_last",
+            "network_laplace",
+            "network_vi",
+            "network_mclmc",
         ),
-        (GREY, GREY, CYCLE[1], ORANGE, CYCLE[2], BLUE, CYCLE[3], BLACK),
+        (GREY, GREY, CYCLE[1], ORANGE, CYCLE[2], BLUE, CYCLE[3], BLACK, *4 * (GREEN,)),
         _MARKS,
-        (":", "-", "-", "-.", ":", "-", "-.", "-"),
+        (":", "-", "-", "-.", ":", "-", "-.", "-", ":", "-", "-.", "--"),
         strict=True,
     )
 }
