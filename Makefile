@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 bin := $(VENV)/bin
 installed := $(VENV)/.installed
 
-.PHONY: demo test doctest lint types bench readme docs collect
+.PHONY: demo test browser doctest lint types bench readme docs collect
 
 demo: $(installed)
 	@mkdir -p demo
@@ -27,6 +27,12 @@ demo: $(installed)
 
 test: $(installed)
 	$(bin)/python -m pytest -q -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+# What a test opens the report in; where there is none and none can be had, that test is skipped.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	{ apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null; } || \
+	{ echo "No browser: install Chromium, or as root on Debian run this again with a network."; exit 1; }
 
 doctest: $(installed)
 	$(bin)/python -m pytest -q --doctest-modules bayesjko

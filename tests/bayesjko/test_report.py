@@ -119,6 +119,18 @@ def test_it_says_what_the_result_says(page, result):
     assert not page.all("b")
 
 
+def test_its_tables_are_whole(page, result):
+    rows = len(result.snapshots.times) + len(result.scores["intervals"])
+    rows += len(result.settings) + len(result.provenance)
+    assert len(page.all("tr")) == rows + len(page.all("table"))  # and a head each
+    for name in (*result.settings, *result.provenance):
+        assert name in page.text
+    for time, count in zip(result.snapshots.times, result.snapshots.counts, strict=True):
+        assert f"{time:g} {count} " in page.text
+    for note in result.posterior.notes:
+        assert note in page.text
+
+
 def test_results_of_other_kinds_have_a_page(result):
     bare = replace(
         result,
@@ -158,7 +170,7 @@ frame.srcdoc = {page};
 </script>"""
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed to open the page in")
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium to open the page in; make browser")
 @pytest.mark.parametrize("width", [375, 1200])
 def test_a_browser_shows_it_at_this_width(result, text, tmp_path, width):
     """Nothing wider than a phone's screen, every picture loaded, no error on the console."""
