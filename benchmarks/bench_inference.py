@@ -9,15 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from scipy.linalg import cho_factor, cho_solve
+import pytest
+from scipy.linalg import block_diag, cho_factor, cho_solve
 
-from bayesjko.inference.conditioning import condition, maximise_evidence
+from bayesjko.inference.calibration import sandwich
+from bayesjko.inference.conditioning import condition, draw_conditioned, maximise_evidence
+from bayesjko.inference.problem import LinearProblem
+from bayesjko.inference.random_walk import mixing, step_variances, walked
+from bayesjko.inference.smoothing import smoothed
 from bayesjko.inference.training import Training, train_network
+from bayesjko.inference.tridiagonal import BlockTridiagonal
+from bayesjko.models.bases import Polynomial
 from bayesjko.models.data import Couplings, Snapshots
 from bayesjko.models.dynamics import advance
-from bayesjko.models.energies import build_linear_energy, field_of
+from bayesjko.models.energies import LinearEnergy, build_linear_energy, field_of
 from bayesjko.models.likelihoods.moments import build_tests
-from bayesjko.models.likelihoods.residual import statistics
+from bayesjko.models.likelihoods.residual import Statistics, statistics
 from bayesjko.models.likelihoods.weak import weak_sums
 from bayesjko.models.precision import double
 
@@ -62,6 +69,34 @@ def test_the_most_probable_prior(beside):
         "one closed form",
         lambda: condition([data], ridge, "inverse-gamma"),
     )
+
+
+@pytest.mark.parametrize("intervals", [10, 20])
+def test_an_energy_that_wanders(beside, intervals):
+    """TK³ for passes over T intervals, (TK)³ for matrices of all of them: K = 40."""
+    size, rng = 40, np.random.default_rng(0)
+    energy = LinearEnergy(Polynomial(tuple((power,) for power in range(1, size + 1))))
+    times = np.arange(intervals + 1.0)
+    blocks = []
+    for _ in range(intervals):
+        design, move = rng.normal(size=(400, size)), rng.normal(size=400)
+        blocks.append(Statistics(design.T @ design, design.T @ move, float(move @ move), 400.0))
+    meat = block_diag(*(block.gram for block in blocks))
+    problem = LinearProblem(energy, tuple(blocks), intervals, 1.0, lambda _: meat)
+    ridge, white = np.ones(size), rng.normal(size=(intervals, size, 1000))
+    variances, mixed = step_variances(energy, times, 0.3), mixing(energy, times, 0.3)
+
+    def passes():
+        found = smoothed(problem.blocks, ridge, variances, 1.0)
+        return found.mean + np.moveaxis(found.errors(BlockTridiagonal.cut(meat, size), white), 2, 0)
+
+    def dense():
+        walk = walked(problem, mixed)
+        found = condition(walk.blocks, ridge, 1.0)
+        joint = sandwich(found, walk.meat(found.mean))
+        return draw_conditioned(found, joint, 1000, 0)[0].reshape(1000, -1) @ mixed.T
+
+    beside(f"a walk over {intervals} intervals, 1,000 draws", passes, "dense matrices", dense)
 
 
 def test_weak_moments(beside):

@@ -29,7 +29,9 @@ __all__ = [
     "Noise",
     "condition",
     "draw_conditioned",
+    "draw_noise",
     "maximise_evidence",
+    "noise_and_evidence",
     "noise_rate",
 ]
 
@@ -92,7 +94,7 @@ def condition(
         mean=np.concatenate([block.mean for block in solved]).reshape(-1, len(ridge)),
         inverses=tuple(block.inverse for block in solved),
         ridge=ridge,
-        **_noise_and_evidence(blocks, solved, ridge, noise),
+        **noise_and_evidence(blocks, *_together(solved, ridge), noise),
     )
 
 
@@ -130,7 +132,7 @@ def maximise_evidence(
             solved = [_solve(statistics, ridge) for statistics in blocks]
         except InputError:
             return 1e300, np.zeros(len(logs))
-        found = _noise_and_evidence(blocks, solved, ridge, noise)
+        found = noise_and_evidence(blocks, *_together(solved, ridge), noise)
         spread = found["noise"] if np.isinf(found["shape"]) else _rate_over_shape(found)
         variance = np.concatenate([np.diag(b.inverse) + b.mean**2 / spread for b in solved])
         slope = 0.5 * np.sum(1.0 - ridge * variance.reshape(-1, size), axis=0)
@@ -160,11 +162,7 @@ def draw_conditioned(
     """
     rng = np.random.default_rng(seed)
     shape = (CHAINS, -(-draws // CHAINS))
-    if np.isinf(conditioned.shape):
-        noise = np.full(shape, conditioned.noise)
-    else:
-        rate = conditioned.noise * (conditioned.shape - 1.0)
-        noise = rate / rng.gamma(conditioned.shape, size=shape)
+    noise = draw_noise(conditioned.noise, conditioned.shape, shape, rng)
     blocks = conditioned.inverses if covariance is None else (covariance,)
     offsets = np.concatenate(
         [rng.normal(size=(*shape, len(block))) @ _root(block).T for block in blocks], axis=-1
@@ -172,6 +170,15 @@ def draw_conditioned(
     if covariance is None:
         offsets *= np.sqrt(noise)[..., None]
     return conditioned.mean + offsets.reshape(*shape, *conditioned.mean.shape), noise
+
+
+def draw_noise(
+    noise: float, shape: float, layout: tuple[int, ...], rng: np.random.Generator
+) -> Float[np.ndarray, "*layout"]:
+    """Draws of s² from its posterior, given its mean and shape."""
+    if np.isinf(shape):
+        return np.full(layout, noise)
+    return np.asarray(noise * (shape - 1.0) / rng.gamma(shape, size=layout))
 
 
 def noise_rate(square: float) -> float:
@@ -210,17 +217,28 @@ def _solve(statistics: Statistics, ridge: np.ndarray) -> _Block:
     return _Block(mean, inverse, float(log_determinant), max(residual, 0.0))
 
 
-def _noise_and_evidence(
-    blocks: Sequence[Statistics], solved: Sequence[_Block], ridge: np.ndarray, noise: Noise
-) -> dict[str, float]:
-    count = sum(statistics.count for statistics in blocks)
-    square = sum(statistics.square for statistics in blocks)
+def _together(solved: Sequence[_Block], ridge: np.ndarray) -> tuple[float, float]:
+    """Sum c − bᵀQ⁻¹b, and half the logarithm of the ratio of the determinants of s²Λ and Q."""
     residual = sum(block.residual for block in solved)
     periods = sum(len(block.mean) for block in solved) // len(ridge)
+    of_q = sum(block.log_determinant for block in solved)
+    return residual, 0.5 * (periods * float(np.sum(np.log(ridge))) - of_q)
+
+
+def noise_and_evidence(
+    blocks: Sequence[Statistics], residual: float, determinants: float, noise: Noise
+) -> dict[str, float]:
+    """s², its shape and the log evidence, as `Conditioned` has them.
+
+    Args:
+        blocks: statistics of each block of periods.
+        residual: c − bᵀQ⁻¹b.
+        determinants: half the logarithm of the ratio of the determinants of s²Λ and Q.
+        noise: how s² is treated.
+    """
+    count = sum(statistics.count for statistics in blocks)
+    square = sum(statistics.square for statistics in blocks)
     rate = noise_rate(square)
-    determinants = 0.5 * (
-        periods * np.sum(np.log(ridge)) - sum(block.log_determinant for block in solved)
-    )
     if noise == "inverse-gamma":
         shape, rate_after = NOISE_SHAPE + 0.5 * count, rate + 0.5 * residual
         evidence = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.linalg import block_diag
 
@@ -10,16 +12,19 @@ from bayesjko.inference.conditioning import (
     Conditioned,
     condition,
     draw_conditioned,
+    draw_noise,
     maximise_evidence,
 )
 from bayesjko.inference.identifiability import marginal_information
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.positivity import keep_positive
-from bayesjko.inference.posterior import Posterior
+from bayesjko.inference.posterior import CHAINS, Posterior
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.running import Run
+from bayesjko.inference.smoothing import Chain, smoothed
+from bayesjko.inference.tridiagonal import BlockTridiagonal
 
-__all__ = ["WIDENING", "conditioned_problem", "infer"]
+__all__ = ["WIDENING", "chain_of", "conditioned_problem", "infer"]
 
 WIDENING = 5.0
 """Of the prior's scale over the most probable one; experiments/calibration counts what it does."""
@@ -37,6 +42,8 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run | None = N
     Raises:
         ValueError: the prior is too weak for features this collinear.
     """
+    if problem.walk is not None and problem.walk.apart is not None:
+        return _infer_walk(problem, problem.walk.apart, options)
     found = conditioned_problem(problem, options)
     periods, size = found.mean.shape
     gram = block_diag(*(block.gram for block in problem.blocks))
@@ -56,7 +63,8 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run | None = N
         )
     mean = found.mean
     if problem.diffusive:
-        betas = np.arange(problem.energy.slices["internal"].start, mean.size, size)
+        last = mean.size if problem.walk is None else size  # β is that of the walk's beginning
+        betas = np.arange(problem.energy.slices["internal"].start, last, size)
         flat, joint, moved = keep_positive(
             mean.ravel(), joint, coefficients.reshape(*noise.shape, -1), betas, options.seed
         )
@@ -85,6 +93,9 @@ def conditioned_problem(problem: LinearProblem, options: InferenceOptions) -> Co
     covariance; for the sandwich the evidence of the estimating function, then widened, since a
     prior as narrow as the typical coefficient hides what it smooths away from the intervals.
     """
+    if problem.walk is not None and problem.walk.narrow is not None:
+        found = conditioned_problem(problem.walk.narrow, options)
+        return condition(problem.blocks, found.ridge, problem.noise)
     if options.prior_scale is None:
         return _by_evidence(problem, options)
     variance = 1.0
@@ -123,3 +134,73 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
             precision[term] = np.maximum(precision[term], least)
         found = condition(problem.blocks, found.noise * precision, problem.noise)
     return found
+
+
+def chain_of(problem: LinearProblem, options: InferenceOptions) -> tuple[Chain, Conditioned]:
+    """What the prior of a walk is asked of, and an estimate under hardly any prior.
+
+    Args:
+        problem: of one θ for all intervals.
+        options: of the inference.
+    """
+    size, slices = problem.energy.size, problem.energy.slices
+    internal = slices.pop("internal", None)
+    typical = np.diag(problem.blocks[0].gram)
+    ridge = np.full(size, _LIGHT * np.median(typical))
+    if internal is not None:
+        ridge[internal] = _VAGUE * np.maximum(typical[internal], _VAGUE * np.median(typical))
+    found = condition(problem.blocks, ridge, problem.noise)
+    if options.prior_scale is not None:
+        return Chain(problem.blocks, (), np.full(size, options.prior_scale**-2)), found
+    return Chain(problem.blocks, tuple(slices.values()), found.precision), found
+
+
+def _infer_walk(
+    problem: LinearProblem, apart: LinearProblem, options: InferenceOptions
+) -> Posterior:
+    """The posterior of u, by passes over the intervals in θ."""
+    assert problem.walk is not None
+    narrow, wide = problem.walk.variances
+    together = sum(apart.blocks[1:], apart.blocks[0])
+    chain, first = chain_of(replace(apart, blocks=(together,), periods=1), options)
+    chain = replace(chain, blocks=apart.blocks)
+    typical = np.diag(together.gram) / len(apart.blocks)
+    mean, noise, precision = np.tile(first.mean, (len(wide), 1)), first.noise, chain.base
+    for _ in range(_CALIBRATIONS if chain.terms else _ROUNDS):
+        meat = BlockTridiagonal.cut(apart.meat(mean), apart.energy.size)
+        if chain.terms:
+            precision = chain.most_probable(meat, lambda _: narrow, np.zeros(1))[1]
+            for term in chain.terms:
+                least = _FAINT * np.max(typical[term]) / noise
+                precision[term] = np.maximum(precision[term], least)
+        found = smoothed(apart.blocks, noise * precision, wide, apart.noise)
+        settled = not chain.terms and np.isclose(found.noise, noise, rtol=1e-10, atol=0.0)
+        mean, noise = found.mean, found.noise
+        if settled:
+            break
+    joint = apart.meat(mean)
+    rng = np.random.default_rng(options.seed)
+    layout = (CHAINS, -(-options.draws // CHAINS))
+    spread = draw_noise(found.noise, found.shape, layout, rng)
+    white = rng.normal(size=(*mean.shape, spread.size))
+    errors = found.errors(BlockTridiagonal.cut(joint, apart.energy.size), white)
+    draws = (mean + np.moveaxis(errors, 2, 0)).reshape(*layout, *mean.shape)
+
+    def steps(theta: np.ndarray) -> np.ndarray:
+        return np.asarray(np.diff(theta, axis=-2, prepend=0.0) / np.sqrt(wide))
+
+    mixed = problem.walk.mixed
+    return Posterior(
+        coefficients=steps(draws),
+        mean=steps(mean),
+        covariance=None,
+        noise=spread if problem.noise != 1.0 else None,
+        log_evidence=found.log_evidence,
+        method="conjugate",
+        uncertainty=options.covariance,
+        prior_precision=precision,
+        information=marginal_information(
+            problem.blocks[0].gram, mixed.T @ joint @ mixed, precision
+        ),
+        notes=problem.notes,
+    )

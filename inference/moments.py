@@ -6,7 +6,7 @@ same per-particle influence; they differ in how g and its slope are found at an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -16,18 +16,18 @@ import numpy as np
 from jaxtyping import Float
 
 from bayesjko.inference.bending import bending
-from bayesjko.inference.conditioning import Conditioned, condition
+from bayesjko.inference.calibration import sandwich
+from bayesjko.inference.conditioning import Conditioned, condition, draw_conditioned
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.equations import Equations, Linearised
 from bayesjko.inference.options import InferenceOptions
-from bayesjko.inference.problem import LinearProblem
+from bayesjko.inference.problem import CLOSE, LinearProblem, at_rest
 from bayesjko.inference.residual import TimeVariation, period_of_interval, residual_problem
 from bayesjko.inference.resolution import Resolution, refined
 from bayesjko.inference.whole import Whole
 from bayesjko.models.bases.rbf import sampled
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy, drift_designs, field_of
-from bayesjko.models.errors import UnsettledError
 from bayesjko.models.likelihoods.moments import (
     GoodnessOfFit,
     build_tests,
@@ -40,18 +40,17 @@ from bayesjko.models.likelihoods.moments import (
 from bayesjko.models.likelihoods.residual import Statistics
 from bayesjko.models.precision import double
 
-__all__ = ["MomentOptions", "moment_problem"]
+__all__ = ["MomentOptions", "discretisation", "moment_problem", "with_warning"]
 
-_CLOSE = 0.05  # posterior sds, rms over coefficients: a round that moves them less is the last
-_LOST = 1.0  # the same: a search that still moves as far after all rounds has found nothing
 _HALVINGS = 6
-_SLACK = _CLOSE**2  # a coefficient, by which a step may raise the objective: a move of that size
+_SLACK = CLOSE**2  # a coefficient, by which a step may raise the objective: a move of that size
 _TRUSTING = 2  # rounds that keep the prior they start with
 _FREEDOM = 4.0  # factor by which a later round may change it
 _REFINEMENTS = 3  # of the paths, each at what the one before has found
 _LEAST_SHRINKAGE = 0.02
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _HELD, _FEWEST_HELD = 2**21, 4096
+_MOST_SHIFT, _MOST_BEND = 1.0, 0.25  # that a quadrature may leave
 _PROBES = 200  # particles of each snapshot at which forces are compared
 
 
@@ -113,8 +112,12 @@ def moment_problem(
         snapshots: in standard units.
         options: of the inference: what the prior is decides where the solution lies.
         moments: of the equations.
-        time_variation: one θ for all intervals, or one for each.
+        time_variation: one θ for all intervals, or one for each; of one that wanders, the
+            equations of each near the θ of all, where its own solution is looked for.
         whole: the particles, where the snapshots hold only some of them.
+
+    Raises:
+        UnsettledError: no energy solves them.
     """
     whole = whole or Whole.of(snapshots)
     wanted = max(moments.fewest_bumps, energy.size) if moments.bumps is None else moments.bumps
@@ -130,46 +133,42 @@ def moment_problem(
         crowding = tests.size / float(min(snapshots.effective_sizes))
         shrinkage = min(max(crowding**2, _LEAST_SHRINKAGE), 1.0)
     weight = weight_of(values, snapshots.weights, shrinkage, shares)
-    period_of = period_of_interval(len(snapshots.times) - 1, time_variation)
+    wanders = time_variation == "random-walk"
+    intervals = len(snapshots.times) - 1
+    period_of = period_of_interval(intervals, "static" if wanders else time_variation)
     sums = whole.weak_sums(energy, tests)
     equations = Equations(
         energy, snapshots, tests, values, period_of, shrinkage, options.seed, sums, shares
     )
 
-    periods = max(period_of) + 1
-    start = equations.weak(np.zeros((periods, energy.size)))
-    problem = _problem(energy, start, weight, period_of)
-    first = conditioned_problem(problem, options)
+    plain = _plain(equations, weight)
+    first = conditioned_problem(plain, options)
     problem, resolution, moved = _settled(equations, weight, first, options, moments)
-    if not moved < _CLOSE and moments.form == "flow" and time_variation == "static":
+    if not moved < CLOSE and moments.form == "flow" and max(period_of) == 0:
         # what is linear in time may be too far away to start from; what is implicit in it is nearer
         coupled = residual_problem(energy, snapshots, scheme="implicit", seed=options.seed)
         nearer = conditioned_problem(coupled, options)
         problem, resolution, moved = _settled(equations, weight, nearer, options, moments)
-    if not moved < _LOST:
-        raise UnsettledError(
-            f"No energy was found that solves the {moments.form} equations: the snapshots are too "
-            "far apart or too few for it; take the residual likelihood, a smaller basis, or "
-            "snapshots closer in time."
-        )
-    converged = moved < _CLOSE
-    current = conditioned_problem(problem, options)
-    shift = _shift(energy, snapshots, first, current) if converged else np.inf
+    if wanders:
+        at = np.tile(conditioned_problem(problem, options).mean, (intervals, 1))
+        equations = replace(equations, period_of=period_of_interval(intervals, time_variation))
+        plain = _plain(equations, weight)
+        problem = _problem(equations, _form(equations, moments, resolution)(at), weight)
     better = _form(equations, moments, resolution)
     problem = replace(
         problem,
-        discretisation=shift,
-        linearised_at=lambda theta: _problem(energy, better(theta), weight, period_of),
+        plain=plain,
+        linearised_at=lambda theta: _problem(equations, better(theta), weight),
         notes=(resolution.describe(),) if moments.form == "flow" else (),
         bending=partial(bending, equations, weight, resolution) if moments.form == "flow" else None,
     )
-    if not converged:
-        note = (
-            f"The {moments.form} equations did not settle in {moments.rounds} rounds: the sampling "
-            "interval is too long for this energy or the data too few; do not trust the intervals."
-        )
-        problem = replace(problem, fit_test=None, notes=(note, *problem.notes))
-    return problem
+    return problem if wanders else at_rest(problem, moved)
+
+
+def _plain(equations: Equations, weight: np.ndarray) -> LinearProblem:
+    """Trapezoidal in time, which no energy is needed to know."""
+    nowhere = np.zeros((max(equations.period_of) + 1, equations.energy.size))
+    return _problem(equations, equations.weak(nowhere), weight)
 
 
 def _settled(
@@ -184,15 +183,7 @@ def _settled(
     resolution = _resolution(equations, current.mean, weight, moments, None)
     for _ in range(_REFINEMENTS):
         better = _form(equations, moments, resolution)
-        problem, moved = _solve(
-            equations.energy,
-            better,
-            weight,
-            equations.period_of,
-            current,
-            options,
-            moments.rounds,
-        )
+        problem, moved = _solve(equations, better, weight, current, options, moments.rounds)
         current = conditioned_problem(problem, options)
         before = resolution
         resolution = _resolution(equations, current.mean, weight, moments, before)
@@ -230,10 +221,9 @@ def _resolution(
 
 
 def _solve(
-    energy: LinearEnergy,
+    equations: Equations,
     linearise: _Linearise,
     weight: np.ndarray,
-    period_of: Sequence[int],
     current: Conditioned,
     options: InferenceOptions,
     rounds: int,
@@ -242,7 +232,7 @@ def _solve(
     at, precision = current.mean, current.precision
     here = linearise(at)
     for number in range(rounds):
-        problem = _problem(energy, here, weight, period_of)
+        problem = _problem(equations, here, weight)
         if number < _TRUSTING:  # far from the solution an evidence is of the linearisation's errors
             solution = condition(problem.blocks, precision, problem.noise)
         else:
@@ -274,38 +264,110 @@ def _solve(
         spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
         moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
         at, here = proposal, there
-        if moved < _CLOSE and number >= _TRUSTING:
+        if moved < CLOSE and number >= _TRUSTING:
             break
-    return _problem(energy, here, weight, period_of), moved
+    return _problem(equations, here, weight), moved
 
 
-def _shift(
-    energy: LinearEnergy, snapshots: Snapshots, first: Conditioned, last: Conditioned
+def with_warning(
+    problem: LinearProblem, snapshots: Snapshots, options: InferenceOptions
+) -> LinearProblem:
+    """A weak problem that says so where snapshots are too far apart for its intervals.
+
+    Where they are not, what the trapezoid misses at the solution is taken off, however much it is.
+
+    Args:
+        problem: weak.
+        snapshots: in standard units.
+        options: of the inference.
+    """
+    bend = discretisation(problem, snapshots, options).bend
+    if not _MOST_BEND < bend < np.inf:  # one that did not settle says so itself
+        return problem
+    note = (
+        "The sampling interval is too long for the weak likelihood: paths between the snapshots "
+        f"answer a change of its forces {bend:.0%} differently from what its intervals stand on; "
+        "do not trust them, and take the flow likelihood."
+    )
+    return replace(problem, notes=(*problem.notes, note))
+
+
+@dataclass(frozen=True)
+class Discretisation:
+    """What a quadrature in time does to drifts at the particles, root mean squares.
+
+    Attributes:
+        shift: how far simulating between the snapshots moves them, in posterior sds.
+        bend: how differently from the quadrature's slope the simulated equations answer a change of
+            the drift by a typical draw, as a share of it; intervals are wrong by about that share.
+    """
+
+    shift: float
+    bend: float
+
+    @property
+    def fine(self) -> bool:
+        """Whether the quadrature will do."""
+        return self.shift <= _MOST_SHIFT and self.bend <= _MOST_BEND
+
+
+def discretisation(
+    problem: LinearProblem, snapshots: Snapshots, options: InferenceOptions
+) -> Discretisation:
+    """How far equations that are trapezoidal in time are from those of paths, near their solution.
+
+    Args:
+        problem: weak; one that did not settle is as far away as can be.
+        snapshots: in standard units.
+        options: of the inference.
+    """
+    energy = problem.energy
+    if not problem.settled or problem.plain is None or problem.linearised_at is None:
+        return Discretisation(np.inf, np.inf)
+    if not energy.size - int(energy.internal):
+        return Discretisation(0.0, 0.0)
+    found = conditioned_problem(problem, options)
+    plain = conditioned_problem(problem.plain, options).mean
+    mixed = np.eye(found.mean.size) if problem.walk is None else problem.walk.mixed
+    inverse = found.joint_inverse()
+    drawn = draw_conditioned(found, sandwich(found, problem.meat(found.mean)), 1, options.seed)[0]
+    moved = drawn[0, 0].ravel() - found.mean.ravel()
+    either = []  # on both sides of the solution, so that what is even in the move counts too
+    for move in (moved, -moved):
+        there = problem.linearised_at((mixed @ (found.mean.ravel() + move)).reshape(plain.shape))
+        change = mixed.T @ there.blocks[0].moment - problem.blocks[0].moment
+        either.append(mixed @ inverse @ change)
+    spread = mixed @ inverse @ mixed.T
+    shift, move, *bent = (
+        _in_spreads(energy, snapshots, change.reshape(plain.shape), spread)
+        for change in (mixed @ (found.mean - plain).ravel(), mixed @ moved, *either)
+    )
+    return Discretisation(shift, float(np.sqrt(np.mean(np.square(bent)))) / move)
+
+
+def _in_spreads(
+    energy: LinearEnergy, snapshots: Snapshots, change: np.ndarray, covariance: np.ndarray
 ) -> float:
-    """Root mean square over particles and periods of |Δ drift| in posterior sds."""
+    """Root mean square over particles and periods of |Δ drift| in standard deviations."""
     size = energy.size - int(energy.internal)
-    if not size:
-        return 0.0
-    inverse = last.joint_inverse()
     shifts = []
     for index, (cloud, weight) in enumerate(
         zip(snapshots.particles[:-1], snapshots.weights[:-1], strict=True)
     ):
-        period = min(index, len(last.mean) - 1)
+        period = min(index, len(change) - 1)
         rows = np.linspace(0, len(cloud) - 1, min(len(cloud), _PROBES)).astype(int)
         with double():
             field = field_of(energy, cloud, weight)
             design = np.asarray(drift_designs(field, jnp.asarray(cloud[rows])))
         where = slice(period * energy.size, period * energy.size + size)
-        moved = design @ (last.mean - first.mean)[period, :size]
-        spread = np.einsum("ndi,ij,ndj->nd", design, inverse[where, where], design)
+        moved = design @ change[period, :size]
+        spread = np.einsum("ndi,ij,ndj->nd", design, covariance[where, where], design)
         shifts.append(moved**2 / spread)
     return float(np.sqrt(np.mean(np.concatenate(shifts))))
 
 
-def _problem(
-    energy: LinearEnergy, found: Linearised, weight: np.ndarray, period_of: Sequence[int]
-) -> LinearProblem:
+def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> LinearProblem:
+    energy, periods = equations.energy, max(equations.period_of) + 1
     weighted = weight @ found.jacobian
     covariance = equation_covariance(without_leverage(found.sides, weight))
     gram = found.jacobian.T @ weighted
@@ -330,13 +392,13 @@ def _problem(
             jacobian,
             conditioned.joint_inverse(),
             covariance,
-            np.tile(conditioned.ridge, max(period_of) + 1),
+            np.tile(conditioned.ridge, periods),
         )
 
     return LinearProblem(
         energy,
         (statistics,),
-        max(period_of) + 1,
+        periods,
         1.0,
         lambda _: meat,
         fit_test,

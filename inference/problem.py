@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,10 +12,16 @@ from jaxtyping import Array, Float
 from bayesjko.inference.conditioning import Conditioned, Noise
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.errors import UnsettledError
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Statistics
 
-__all__ = ["LinearProblem", "Meat", "Reweighted", "Walk"]
+__all__ = ["CLOSE", "LinearProblem", "Meat", "Reweighted", "Walk", "at_rest"]
+
+CLOSE = 0.05
+"""Posterior sds, rms over coefficients: a round that moves them less is the last of a search."""
+
+_LOST = 1.0  # the same: a search that still moves as far after all rounds has found nothing
 
 Meat = Callable[[Float[np.ndarray, "period K"]], Float[np.ndarray, "S S"]]
 """θ ↦ the covariance of the estimating function b − Aθ over repeated sampling of particles."""
@@ -40,10 +46,17 @@ class Walk:
     Attributes:
         mixed: from independent coordinates u to θ, all periods together.
         scale: q, by how much of the prior's scale θ changes in a mean sampling interval.
+        narrow: the same with a beginning whose prior is no wider than what q refers to: the prior's
+            scale is found there, since with a wide beginning it would be that of neither.
+        apart: the problem of θ itself, where what it says is block tridiagonal.
+        variances: of the first θ and of each step over the prior's, as narrow and as wide as that.
     """
 
     mixed: Float[np.ndarray, "P P"]
     scale: float
+    narrow: LinearProblem | None = None
+    apart: LinearProblem | None = None
+    variances: tuple[Float[np.ndarray, "period K"], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +75,9 @@ class LinearProblem:
             all periods together.
         fit_test: whether the data are a gradient flow of this energy, where the likelihood can
             tell: of the problem conditioned, or of one `mixed` from other coordinates.
-        discretisation: how far simulating between the snapshots moves the forces that a
-            quadrature in time finds, in posterior standard deviations.
+        plain: the equations of a quadrature in time alone, where simulating between the snapshots
+            makes these of them.
+        settled: whether what is linearised was solved where it is linearised.
         diffusive: whether β, where there is one, is known not to be negative: the process cannot
             be simulated otherwise. JKOnet*'s closed form does not know.
         notes: sentences for the summary.
@@ -82,7 +96,8 @@ class LinearProblem:
     noise: Noise
     meat: Meat
     fit_test: Callable[..., GoodnessOfFit] | None = None
-    discretisation: float = 0.0
+    plain: LinearProblem | None = None
+    settled: bool = True
     diffusive: bool = False
     notes: tuple[str, ...] = ()
     intervals: tuple[tuple[int, Statistics], ...] = ()
@@ -90,3 +105,28 @@ class LinearProblem:
     walk: Walk | None = None
     linearised_at: Callable[[Float[np.ndarray, "period K"]], LinearProblem] | None = None
     bending: Callable[[Conditioned], Callable[[Array], Array]] | None = None
+
+
+def at_rest(problem: LinearProblem, moved: float) -> LinearProblem:
+    """A problem linearised where a search for its solution has ended.
+
+    Args:
+        problem: near its own solution, or not.
+        moved: by the last round, in posterior sds.
+
+    Raises:
+        UnsettledError: so far that there is no solution in sight.
+    """
+    if not moved < _LOST:
+        raise UnsettledError(
+            "No energy was found that solves the moment equations: the snapshots are too far apart "
+            "or too few for them; take the residual likelihood, a smaller basis, or snapshots "
+            "closer in time."
+        )
+    if moved < CLOSE:
+        return problem
+    note = (
+        "The moment equations did not settle: the sampling interval is too long for this energy or "
+        "the data too few; do not trust the intervals."
+    )
+    return replace(problem, settled=False, fit_test=None, notes=(note, *problem.notes))

@@ -19,20 +19,32 @@ from scipy.linalg import block_diag, cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 
 from bayesjko.inference.calibration import calibrated_ridge
-from bayesjko.inference.conjugate import WIDENING, conditioned_problem
+from bayesjko.inference.conjugate import WIDENING, chain_of, conditioned_problem
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.posterior import Posterior
-from bayesjko.inference.problem import LinearProblem, Reweighted, Walk
+from bayesjko.inference.problem import CLOSE, LinearProblem, Reweighted, Walk, at_rest
+from bayesjko.inference.smoothing import Chain
+from bayesjko.inference.tridiagonal import BlockTridiagonal
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.residual import Statistics
 
-__all__ = ["middles", "mixing", "unmixed", "walk_scale", "walked", "wander", "wandering"]
+__all__ = [
+    "middles",
+    "mixing",
+    "step_variances",
+    "unmixed",
+    "walk_scale",
+    "walked",
+    "wander",
+    "wandering",
+]
 
-_SLOWEST, _FASTEST = np.log(1e-6), np.log(30.0)
+_SLOWEST, _FASTEST = np.log(1e-4), np.log(30.0)
 _SEARCH = 14  # values of log q from which the search starts
 _STILL = 1e-5  # steps of β, whose prior is vague: nothing, but no equation of zeros either
-_ROUNDS = 4  # of a problem that is linearised
+_ROUNDS, _SHRINKING = 16, 0.7  # of a problem that is linearised; what a step must be of the last
+_SCALES, _SAME = 3, 0.2  # how often q is found again, unless its logarithm moves by less
 _JITTER = 1e-10  # relative: features that say the same make a covariance singular
 
 
@@ -55,18 +67,20 @@ def mixing(
         scale: q.
         level: by how much the prior of where the walk begins is wider than what q refers to.
     """
+    root = np.sqrt(step_variances(energy, times, scale, level))
+    return np.kron(np.tril(np.ones((len(root),) * 2)), np.eye(energy.size)) * root.ravel()
+
+
+def step_variances(
+    energy: LinearEnergy, times: Float[np.ndarray, " T"], scale: float, level: float = 1.0
+) -> Float[np.ndarray, "period K"]:
+    """Of the first θ and of each step, relative to the prior's; arguments as of `mixing`."""
     steps = np.diff(middles(times))
-    periods = len(steps) + 1
-    walk = np.tril(np.ones((periods, periods)))
-    walk[:, 1:] *= scale * np.sqrt(steps)
-    walk[:, 0] = level
-    still = np.tril(np.full((periods, periods), _STILL))
-    still[:, 0] = 1.0
-    wanders = np.ones(energy.size)
+    found = np.tile(np.r_[level**2, scale**2 * steps][:, None], energy.size)
     where = energy.slices.get("internal")
     if where is not None:
-        wanders[where] = 0.0
-    return np.kron(walk, np.diag(wanders)) + np.kron(still, np.diag(1.0 - wanders))
+        found[:, where] = np.r_[1.0, np.full(len(steps), _STILL**2)][:, None]
+    return found
 
 
 def wandering(
@@ -79,40 +93,73 @@ def wandering(
         times: of the snapshots, in mean intervals.
         options: of the inference: q is the most probable one under the evidence that they choose.
     """
-    if problem.linearised_at is not None:  # the energies of single intervals may be anything
-        problem = _near(problem, mixing(problem.energy, times, np.exp(_SLOWEST)), options)
     # where a prior is widened, here it is that of the beginning and not of the steps
     widened = options.covariance != "model" and options.prior_scale is None
     level = WIDENING if widened else 1.0
     scale = walk_scale(problem, times, options)
-    mixed = mixing(problem.energy, times, scale, level)
-    if problem.linearised_at is not None:
-        problem = _near(problem, mixed, options)
-        scale = walk_scale(problem, times, options)
-        mixed = mixing(problem.energy, times, scale, level)
-    return walked(problem, mixed, scale)
+    if problem.linearised_at is None:
+        tied = _tied(problem, times, scale, level)
+        if _block_tridiagonal(problem, options) is None or tied.walk is None:
+            return tied
+        wide, narrow = (step_variances(problem.energy, times, scale, x) for x in (level, 1.0))
+        return replace(tied, walk=replace(tied.walk, apart=problem, variances=(narrow, wide)))
+    for _ in range(_SCALES):
+        problem, moved = _near(problem, times, scale, level, options)
+        before, scale = scale, walk_scale(problem, times, options)
+        if abs(np.log(scale / before)) < _SAME:
+            break
+    return at_rest(_tied(problem, times, scale, level), moved)
+
+
+def _tied(
+    problem: LinearProblem, times: Float[np.ndarray, " T"], scale: float, level: float
+) -> LinearProblem:
+    narrow = walked(problem, mixing(problem.energy, times, scale), scale)
+    plain = None if problem.plain is None else _tied(problem.plain, times, scale, level)
+    if level == 1.0:
+        return replace(narrow, plain=plain)
+    wide = walked(problem, mixing(problem.energy, times, scale, level), scale, narrow)
+    return replace(wide, plain=plain)
 
 
 def _near(
-    problem: LinearProblem, mixed: Float[np.ndarray, "P P"], options: InferenceOptions
-) -> LinearProblem:
-    """The problem near its own solution under the walk's prior, by Gauss–Newton's method."""
-    here = problem
+    problem: LinearProblem,
+    times: Float[np.ndarray, " T"],
+    scale: float,
+    level: float,
+    options: InferenceOptions,
+) -> tuple[LinearProblem, float]:
+    """The problem near its own solution under the walk's prior, by Gauss–Newton's method.
+
+    Steps that would not shrink are halved. With it the last step, a root mean square in posterior
+    standard deviations.
+    """
+    assert problem.linearised_at is not None
+    here, at, moved, share = replace(problem, plain=None), None, np.inf, 1.0
+    mixed = mixing(problem.energy, times, scale, level)
     for _ in range(_ROUNDS):
-        assert problem.linearised_at is not None
-        found = conditioned_problem(walked(here, mixed), options)
-        at = (mixed @ found.mean.ravel()).reshape(found.mean.shape)
-        here = problem.linearised_at(at)
-    return replace(
-        here,
-        linearised_at=problem.linearised_at,
-        discretisation=problem.discretisation,
-        notes=problem.notes,
+        found = conditioned_problem(_tied(here, times, scale, level), options)
+        if at is None:
+            at = found.mean
+        else:
+            spread = np.sqrt(np.diag(found.joint_inverse())).reshape(at.shape)
+            before, moved = moved, float(np.sqrt(np.mean(((found.mean - at) / spread) ** 2)))
+            if moved < CLOSE:
+                break
+            share = 0.5 * share if moved > _SHRINKING * before else share
+            at = at + share * (found.mean - at)
+        here = problem.linearised_at((mixed @ at.ravel()).reshape(at.shape))
+    here = replace(
+        here, linearised_at=problem.linearised_at, plain=problem.plain, notes=problem.notes
     )
+    return here, moved
 
 
 def walked(
-    problem: LinearProblem, mixed: Float[np.ndarray, "P P"], scale: float = 1.0
+    problem: LinearProblem,
+    mixed: Float[np.ndarray, "P P"],
+    scale: float = 1.0,
+    narrow: LinearProblem | None = None,
 ) -> LinearProblem:
     """A problem with an energy for each interval, as one of u: periods are u's then."""
     shape = (problem.periods, problem.energy.size)
@@ -126,9 +173,10 @@ def walked(
         blocks=_together(problem.blocks, mixed),
         meat=meat,
         fit_test=None if test is None else partial(test, mixed=mixed),
+        plain=None,
         bending=None,
         reweighted=None if again is None else _Reweighted(again, mixed),
-        walk=Walk(mixed, scale),
+        walk=Walk(mixed, scale, narrow),
     )
 
 
@@ -170,6 +218,15 @@ def walk_scale(
     if problem.periods < 2:
         return 0.0
     energy = problem.energy
+    grid = np.linspace(_SLOWEST, _FASTEST, _SEARCH)
+    apart = _block_tridiagonal(problem, options)
+    if apart is not None:
+        chain, influence = apart
+
+        def at(log: float) -> Float[np.ndarray, "period K"]:
+            return step_variances(energy, times, float(np.exp(log)))
+
+        return chain.most_probable(influence, at, grid)[0]
 
     def negative(log: float) -> float:
         mixed = mixing(energy, times, float(np.exp(log)))
@@ -179,14 +236,30 @@ def walk_scale(
 
     static = mixing(energy, times, float(np.exp(_SLOWEST)))
     first = conditioned_problem(walked(problem, static), options)
-    at = (static @ first.mean.ravel()).reshape(first.mean.shape)
-    meat = problem.meat(at) if options.covariance != "model" else np.zeros((0, 0))
-    grid = np.linspace(_SLOWEST, _FASTEST, _SEARCH)
+    here = (static @ first.mean.ravel()).reshape(first.mean.shape)
+    meat = problem.meat(here) if options.covariance != "model" else np.zeros((0, 0))
     values = [negative(log) for log in grid]
     best = int(np.argmin(values))
     low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
     found = minimize_scalar(negative, bounds=(low, high), method="bounded", options={"xatol": 0.1})
     return float(np.exp(found.x if found.fun <= values[best] else grid[best]))
+
+
+def _block_tridiagonal(
+    problem: LinearProblem, options: InferenceOptions
+) -> tuple[Chain, BlockTridiagonal] | None:
+    """What q is asked of where intervals speak for themselves: couplings, of fresh particles."""
+    if len(problem.blocks) != problem.periods or options.covariance == "model":
+        return None
+    size = problem.energy.size
+    together = sum(problem.blocks[1:], problem.blocks[0])
+    static = replace(problem, blocks=(together,), periods=1)
+    chain, found = chain_of(static, options)
+    meat = problem.meat(np.tile(found.mean, (problem.periods, 1)))
+    cut = BlockTridiagonal.cut(meat, size)
+    if np.count_nonzero(meat) > np.count_nonzero(cut.diagonal) + 2 * np.count_nonzero(cut.below):
+        return None  # particles that were followed through all intervals
+    return replace(chain, blocks=problem.blocks), cut
 
 
 def unmixed(posterior: Posterior, problem: LinearProblem) -> Posterior:
@@ -208,7 +281,8 @@ def unmixed(posterior: Posterior, problem: LinearProblem) -> Posterior:
             rate[where] = 0.0
     periods = draws.reshape(-1, *shape[2:])
     covariance = None
-    if posterior.covariance is not None and len(draws) > 1:
+    closed = posterior.covariance is not None or problem.walk.apart is not None
+    if closed and len(draws) > 1:
         covariance = np.stack([np.atleast_2d(np.cov(each.T)) for each in periods.swapaxes(0, 1)])
     note = (
         "The energy wanders: in a mean sampling interval its coefficients change by "

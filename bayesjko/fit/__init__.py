@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,7 +19,12 @@ from bayesjko.inference.bootstrap import bootstrap
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.methods import infer_by_method
-from bayesjko.inference.moments import MomentOptions, moment_problem
+from bayesjko.inference.moments import (
+    MomentOptions,
+    discretisation,
+    moment_problem,
+    with_warning,
+)
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.pointwise import with_intervals
 from bayesjko.inference.posterior import Posterior
@@ -329,21 +334,6 @@ def linear_problem(
     progress: bool = False,
 ) -> tuple[LinearProblem, str]:
     """What the data, in standard units, say of the coefficients, and by which likelihood."""
-    problem, likelihood = _plain_problem(energy, snapshots, settings, jobs, progress)
-    if settings.time_variation == "random-walk":
-        problem = wandering(problem, snapshots.times, inference_options(settings))
-    return problem, likelihood
-
-
-def _plain_problem(
-    energy: LinearEnergy,
-    snapshots: Snapshots,
-    settings: FitSettings,
-    jobs: int,
-    progress: bool,
-) -> tuple[LinearProblem, str]:
-    """That of the coefficients of each period."""
-    options = inference_options(settings)
     likelihood = settings.likelihood
     few = min(snapshots.counts) < _FEWEST
     many = energy.size > _MOST or isinstance(energy.potential, Tangent)
@@ -357,53 +347,67 @@ def _plain_problem(
             f"The {likelihood} likelihood takes every snapshot for a sample of its own, which "
             "paired snapshots are not; use the residual likelihood, or read them as unpaired."
         )
-    equations = MomentOptions(
-        form="flow" if likelihood == "flow" else "weak",
-        bumps=settings.tests,
-        shrinkage=settings.shrinkage,
-        steps=settings.steps,
-        copies=settings.copies,
-    )
-    if likelihood != "auto":
-        problem = moment_problem(
-            energy, snapshots, options, equations, time_variation=settings.time_variation
-        )
-        return problem, likelihood
+    if likelihood == "flow":
+        return _moment_problem(energy, snapshots, settings, "flow"), "flow"
+    options = inference_options(settings)
+    if likelihood == "weak":
+        problem = _moment_problem(energy, snapshots, settings, "weak")
+        return with_warning(problem, snapshots, options), "weak"
     try:
-        problem = moment_problem(
-            energy, snapshots, options, equations, time_variation=settings.time_variation
-        )
-        near = problem.discretisation <= 1.0 and _diffuses(problem, options)
+        problem = _moment_problem(energy, snapshots, settings, "weak")
+        time = discretisation(problem, snapshots, options)
+        near = time.fine and _diffuses(problem, options)
     except UnsettledError:
         near = False
     if near:
         note = (
             "Likelihood: weak, since simulating between the snapshots moves its forces by only "
-            f"{problem.discretisation:.2g} of their standard deviation."
+            f"{time.shift:.2g} of their standard deviation."
         )
-        return replace(problem, notes=(*problem.notes, note)), "weak"
-    likelihood = "flow"
+        return _with_note(problem, note), "weak"
     try:
-        problem = moment_problem(
-            energy,
-            snapshots,
-            options,
-            replace(equations, form="flow"),
-            time_variation=settings.time_variation,
-        )
-        note = (
-            "Likelihood: flow, since moments that are linear in time are not enough here: "
-            "simulating between the snapshots moves their forces, or leaves β no clear sign."
-        )
+        problem = _moment_problem(energy, snapshots, settings, "flow")
     except UnsettledError:
-        likelihood = "residual"
         problem = _residual_problem(energy, snapshots, settings, jobs, progress)
         note = (
             "Likelihood: residual, since no energy was found whose simulated moments are those of "
             "the snapshots, which are too far apart or too few: forces may be biased by more than "
             "their intervals say."
         )
-    return replace(problem, notes=(*problem.notes, note)), likelihood
+        return _with_note(problem, note), "residual"
+    note = (
+        "Likelihood: flow, since moments that are linear in time are not enough here: "
+        "simulating between the snapshots moves their forces, or leaves β no clear sign."
+    )
+    return _with_note(problem, note), "flow"
+
+
+def _with_note(problem: LinearProblem, note: str) -> LinearProblem:
+    return replace(problem, notes=(*problem.notes, note))
+
+
+def _moment_problem(
+    energy: LinearEnergy, snapshots: Snapshots, settings: FitSettings, form: Literal["weak", "flow"]
+) -> LinearProblem:
+    options = inference_options(settings)
+    moments = MomentOptions(
+        form=form,
+        bumps=settings.tests,
+        shrinkage=settings.shrinkage,
+        steps=settings.steps,
+        copies=settings.copies,
+    )
+    problem = moment_problem(
+        energy, snapshots, options, moments, time_variation=settings.time_variation
+    )
+    return _tied(problem, snapshots, settings)
+
+
+def _tied(problem: LinearProblem, snapshots: Snapshots, settings: FitSettings) -> LinearProblem:
+    """The energies of single intervals to one that wanders, if that is asked for."""
+    if settings.time_variation != "random-walk":
+        return problem
+    return wandering(problem, snapshots.times, inference_options(settings))
 
 
 def _residual_problem(
@@ -426,8 +430,8 @@ def _residual_problem(
             "Two snapshots cannot tell β from the potential: the β of a single interval rests "
             "on the prior and the density's shape (use --no-internal, or a static energy)."
         )
-        problem = replace(problem, notes=(*problem.notes, note))
-    return problem
+        problem = _with_note(problem, note)
+    return _tied(problem, snapshots, settings)
 
 
 def _scheme(settings: FitSettings, snapshots: Snapshots) -> Scheme:
@@ -452,7 +456,8 @@ def _diffuses(problem: LinearProblem, options: InferenceOptions) -> bool:
     found = conditioned_problem(problem, options)
     covariance = sandwich(found, problem.meat(found.mean))
     spread = np.sqrt(np.diag(covariance)[where.start :: problem.energy.size])
-    return bool(np.all(found.mean[:, where.start] > 1.645 * spread))
+    own = slice(None if problem.walk is None else 1)  # β is that of the walk's beginning
+    return bool(np.all((found.mean[:, where.start] > 1.645 * spread)[own]))
 
 
 def version_of(package: str) -> str:

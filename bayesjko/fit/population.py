@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from bayesjko.diagnostics import diagnose
 from bayesjko.fit import RECORDED, inference_options, posterior_of, version_of
-from bayesjko.inference.moments import MomentOptions, moment_problem
+from bayesjko.inference.moments import MomentOptions, moment_problem, with_warning
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual_parts import residual_problem_in_parts
 from bayesjko.inference.running import Run
@@ -126,7 +126,10 @@ def _problem(
         copies=settings.copies,
     )
     options = inference_options(settings)
-    return moment_problem(energy, kept, options, equations, time_variation=variation, whole=whole)
+    problem = moment_problem(
+        energy, kept, options, equations, time_variation=variation, whole=whole
+    )
+    return with_warning(problem, kept, options)
 
 
 def _digest(population: Population, facts: list[Facts]) -> str:

@@ -69,7 +69,7 @@ def test_auto_takes_the_flow_where_snapshots_are_far_apart():
 
 
 def test_a_search_that_finds_nothing_ends_in_a_sentence_or_in_couplings(monkeypatch):
-    monkeypatch.setattr("bayesjko.inference.moments._LOST", 0.0)
+    monkeypatch.setattr("bayesjko.inference.problem._LOST", 0.0)
     snapshots = simulate("quadratic", beta=0.1, tau=0.05, particles=100, snapshots=3)
     small = {"potential": "poly:2", "draws": 8, "tests": 5}
     with pytest.raises(InputError, match=r"^No energy was found .* residual likelihood"):
