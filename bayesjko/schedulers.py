@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import operator
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def scheduled(name: str, jobs: int | None = None) -> Iterator[Reduce]:
         )
     try:
         from distributed import Client, LocalCluster
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         raise InputError(
             f"The scheduler {name} needs Dask, which is not installed: pip install "
@@ -86,6 +88,8 @@ def scheduled(name: str, jobs: int | None = None) -> Iterator[Reduce]:
             yield DaskSums(client)
         return
     try:
+        # asked first without Dask, whose client leaves a traceback where nobody answers
+        socket.create_connection(get_address_host_port(name), _PATIENCE).close()
         client = Client(name, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
         raise InputError(

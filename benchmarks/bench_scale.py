@@ -21,15 +21,14 @@ SIZES = (
 )
 SNAPSHOTS = 6
 WATCHED = """
-import runpy, sys
+import sys
 from pathlib import Path
-sys.argv[0] = "bayesjko.fit"
-try:
-    runpy.run_module("bayesjko.fit", run_name="__main__")
-finally:
-    # not getrusage: its peak is inherited from the process that started this one
-    status = Path("/proc/self/status").read_text()
-    Path(sys.argv[-1] + ".peak").write_text(status.partition("VmHWM:")[2].split()[0])
+from bayesjko.fit.__main__ import main
+code = main(sys.argv[1:])
+# not getrusage: its peak is inherited from the process that started this one
+status = Path("/proc/self/status").read_text()
+Path(sys.argv[-1] + ".peak").write_text(status.partition("VmHWM:")[2].split()[0])
+sys.exit(code)
 """
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,17 +92,20 @@ class Deadly:
 
 @pytest.mark.filterwarnings("ignore")  # of Dask's own, at a worker's death
 def test_a_worker_killed_costs_a_retry(snapshots, tmp_path):
+    """By both likelihoods, in processes, where the memory of this one says the same."""
     path = tmp_path / "cells.zarr"
     bayesjko.write_snapshots(snapshots, path)
     parts = open_population(path, rows=150)
     first, *others = parts.parts
-    deadly = (first[0], Deadly(first[1], str(tmp_path / "died")), *first[2:])
-    dying = replace(parts, parts=(deadly, *others))
     with scheduled("processes", jobs=1) as reduce:
         assert isinstance(reduce, DaskSums)
-        found = fit_population(dying, SETTINGS, reduce)
-    assert (tmp_path / "died").exists()
-    same(found, fit_population(parts, SETTINGS, in_turn))
+        for likelihood in ("weak", "residual"):
+            mark = tmp_path / f"died in {likelihood}"
+            deadly = (first[0], Deadly(first[1], str(mark)), *first[2:])
+            settings = replace(SETTINGS, likelihood=likelihood)
+            found = fit_population(replace(parts, parts=(deadly, *others)), settings, reduce)
+            assert mark.exists()
+            same(found, bayesjko.fit(snapshots, settings))
 
 
 def test_the_command_writes_a_result_that_forecasts(snapshots, tmp_path, capsys):
@@ -140,6 +144,24 @@ def test_rows_out_of_order_are_refused(snapshots, tmp_path):
         open_population(tmp_path / "cells.parquet")
 
 
-def test_there_is_no_such_scheduler():
-    with pytest.raises(InputError, match="tcp"), scheduled("yarn"):
-        pass
+@pytest.mark.parametrize(
+    ("scheduler", "said"),
+    [
+        ("yarn", "There is no scheduler 'yarn'"),
+        ("tcp://127.0.0.1:1", "does not answer"),
+        ("tcp://127.0.0.1", "does not answer"),
+        ("mail://127.0.0.1:8786", "does not answer"),
+    ],
+)
+def test_a_scheduler_that_is_not_there_is_told(store, capsys, scheduler, said):
+    assert main([str(store), "--potential", "poly:2", "--scheduler", scheduler]) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert told.err.count("\n") == 1
+    assert not told.out
+
+
+def test_without_dask_there_is_a_sentence(store, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert main([str(store), "--potential", "poly:2", "--scheduler", "processes"]) == 2
+    assert "pip install 'bayesjko[dask]'" in capsys.readouterr().err
