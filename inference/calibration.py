@@ -33,6 +33,7 @@ from bayesjko.models.precision import double
 __all__ = ["calibrated_ridge", "paired_meat", "residual_meat", "sandwich"]
 
 _FORWARD = 4  # steps to the middle of an interval: one would overshoot where forces are stiff
+_FARTHEST = 1.0  # standard unit that half a step may lead: far from the truth forces know no end
 _JITTER = 1e-10  # relative: features that say the same make a covariance singular
 # How far, in logs, a precision may be from the data's own. Never above it: the evidence of data
 # that say little is highest at no force at all, which is no reason to be sure of that.
@@ -231,11 +232,13 @@ def _halfway(
     duration: Float[Array, ""],
     steps: int,
 ) -> tuple[Float[Array, "n d"], Float[Array, "n J"]]:
-    """Where the force takes each point in so long, and Φ there without β's column."""
+    """Where the force takes each point in so long, not too far, and Φ there without β's column."""
 
     def one(x, s):  # type: ignore[no-untyped-def]
         for _ in range(steps):
-            x = x + duration / steps * (field.design(x, s) @ theta)
+            step = duration * (field.design(x, s) @ theta)
+            length = jnp.sqrt(jnp.sum(step**2))
+            x = x + step / steps / jnp.maximum(length / _FARTHEST, 1.0)
         return x, field.value(x)
 
     return jax.vmap(one, in_axes=(0, None if score is None else 0))(points, score)

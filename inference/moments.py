@@ -147,7 +147,8 @@ def moment_problem(
     if not moved < CLOSE and moments.form == "flow" and max(period_of) == 0:
         # what is linear in time may be too far away to start from; what is implicit in it is nearer
         coupled = residual_problem(energy, snapshots, scheme="implicit", seed=options.seed)
-        nearer = conditioned_problem(coupled, options)
+        # a start only: the model's own evidence shrinks more, and holds on to what is hardly seen
+        nearer = conditioned_problem(coupled, replace(options, covariance="model"))
         problem, resolution, moved = _settled(equations, weight, nearer, options, moments)
     if wanders:
         at = np.tile(conditioned_problem(problem, options).mean, (intervals, 1))
