@@ -18,7 +18,7 @@ from bayesjko.plots.style import BLACK, BLUE, CYCLE, GREY, new_figure, save, sty
 __all__ = ["EXPERIMENT"]
 
 INTERVALS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-_PAIRED = "_paired"  # after a truth's name
+_SUFFIX = "_paired"  # of a truth's name
 _STEP = 5e-4  # of the simulated truth at most: the steepest walls turn a particle in 0.01
 
 METHODS = {
@@ -61,7 +61,7 @@ but the last V is of the basis."""
 
 
 def _name(truth: str, interval: float, *, paired: bool) -> str:
-    return f"{truth}{_PAIRED if paired else ''}@{interval:g}"
+    return f"{truth}{_SUFFIX if paired else ''}@{interval:g}"
 
 
 def _cases(
@@ -95,7 +95,7 @@ def _report(cells: pd.DataFrame) -> Report:
 
 def _draw_all(table: pd.DataFrame, folder: Path) -> None:
     """Write `interval.png` and `interval_paired.png`, where there are cells."""
-    paired = table["truth"].str.endswith(_PAIRED)
+    paired = table["truth"].str.endswith(_SUFFIX)
     for name, rows in (("interval", table[~paired]), ("interval_paired", table[paired])):
         if len(rows):
             _draw(rows, folder / f"{name}.png")

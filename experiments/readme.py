@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,11 +14,11 @@ from pathlib import Path
 import pandas as pd
 
 from bayesjko.experiments.specification import Experiment, Report
+from bayesjko.experiments.tables import markdown
 
 __all__ = ["Run", "readme"]
 
 _VERSIONS = ("bayesjko", "jax", "jaxlib", "numpy", "scipy", "equinox", "POT", "scikit-learn")
-_SHOWN = 3  # significant digits
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def readme(
     ]
     lines += [f"- Data: {name}, SHA-256 {digest}." for name, digest in run.files.items()]
     for stem, table in report.tables.items():
-        lines += ["", f"## {stem}.csv", "", *_markdown(table)]
+        lines += ["", f"## {stem}.csv", "", *markdown(table)]
     pictures = sorted((folder / "figures").glob("*.png"))
     lines += [line for p in pictures for line in ("", f"![{p.stem}](figures/{p.name})")]
     if len(failed):
@@ -75,18 +75,6 @@ def readme(
             for row in failed.to_dict("records")
         ]
     return "\n".join(lines) + "\n"
-
-
-def _markdown(table: pd.DataFrame) -> list[str]:
-    rows: list[Sequence[str]] = [list(table.columns), ["---"] * len(table.columns)]
-    rows += [[_shown(value) for value in row] for row in table.itertuples(index=False)]
-    return [f"| {' | '.join(row)} |" for row in rows]
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.{_SHOWN}g}"
-    return str(value)
 
 
 def _total(cells: pd.DataFrame) -> float:

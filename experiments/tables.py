@@ -1,4 +1,4 @@
-"""Means over replicates with their standard errors: what an experiment's table is made of."""
+"""Means over replicates with standard errors: an experiment's table, and how it is shown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-__all__ = ["mean_table", "whole"]
+__all__ = ["markdown", "mean_table", "whole"]
+
+_DIGITS = 3
 
 
 def mean_table(
@@ -35,6 +37,19 @@ def mean_table(
 def whole(cells: pd.DataFrame) -> pd.DataFrame:
     """Those that did not fail."""
     return cells[cells["failure"].isna()] if "failure" in cells else cells
+
+
+def markdown(table: pd.DataFrame) -> list[str]:
+    """A table's lines in Markdown, numbers in three significant digits."""
+    rows = [list(map(str, table.columns)), ["---"] * len(table.columns)]
+    rows += [[_shown(value) for value in row] for row in table.itertuples(index=False)]
+    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.{_DIGITS}g}"
+    return str(value)
 
 
 def _summary(

@@ -53,6 +53,7 @@ __all__ = [
     "checked_settings",
     "fit",
     "inference_options",
+    "moment_options",
     "linear_problem",
     "posterior_of",
     "version_of",
@@ -266,6 +267,17 @@ def inference_options(settings: FitSettings) -> InferenceOptions:
     )
 
 
+def moment_options(settings: FitSettings, form: Literal["weak", "flow"] = "weak") -> MomentOptions:
+    """What of them is the moment equations'."""
+    return MomentOptions(
+        form=form,
+        bumps=settings.tests,
+        shrinkage=settings.shrinkage,
+        steps=settings.steps,
+        copies=settings.copies,
+    )
+
+
 def _check(settings: FitSettings) -> None:
     check_network(settings)
     if settings.shrinkage is not None and not 0.0 <= settings.shrinkage <= 1.0:
@@ -389,14 +401,7 @@ def _with_note(problem: LinearProblem, note: str) -> LinearProblem:
 def _moment_problem(
     energy: LinearEnergy, snapshots: Snapshots, settings: FitSettings, form: Literal["weak", "flow"]
 ) -> LinearProblem:
-    options = inference_options(settings)
-    moments = MomentOptions(
-        form=form,
-        bumps=settings.tests,
-        shrinkage=settings.shrinkage,
-        steps=settings.steps,
-        copies=settings.copies,
-    )
+    options, moments = inference_options(settings), moment_options(settings, form)
     problem = moment_problem(
         energy, snapshots, options, moments, time_variation=settings.time_variation
     )

@@ -12,8 +12,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bayesjko.diagnostics import diagnose
-from bayesjko.fit import RECORDED, inference_options, posterior_of, version_of
-from bayesjko.inference.moments import MomentOptions, moment_problem, with_warning
+from bayesjko.fit import RECORDED, inference_options, moment_options, posterior_of, version_of
+from bayesjko.inference.moments import moment_problem, with_warning
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual_parts import residual_problem_in_parts
 from bayesjko.inference.running import Run
@@ -119,13 +119,7 @@ def _problem(
             noise=settings.noise,
             seed=settings.seed,
         )
-    equations = MomentOptions(
-        bumps=settings.tests,
-        shrinkage=settings.shrinkage,
-        steps=settings.steps,
-        copies=settings.copies,
-    )
-    options = inference_options(settings)
+    options, equations = inference_options(settings), moment_options(settings)
     problem = moment_problem(
         energy, kept, options, equations, time_variation=variation, whole=whole
     )

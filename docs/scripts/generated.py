@@ -14,6 +14,7 @@ from mkdocs.structure.files import File, Files
 import bayesjko
 from bayesjko.experiments import EXPERIMENTS
 from bayesjko.experiments.engine import experiment
+from bayesjko.experiments.tables import markdown
 
 _COMMANDS = ("fit", "forecast", "evaluate", "compare", "energy", "simulate", "report")
 _MODELLING = (
@@ -21,7 +22,6 @@ _MODELLING = (
     "bayesjko.models.bases.build_basis",
     "bayesjko.plots.plot_result",
 )
-_DIGITS = 3
 _FOLDED = 15  # rows from which on a table opens at a click
 
 
@@ -123,7 +123,7 @@ def _of(name: str, folder: Path) -> list[str]:
         lines += ["", f"![{name}: {words}](results/{name}/{picture.name})"]
     tables = sorted(folder.glob("*.csv"), key=lambda path: (path.stem != "metrics", path.stem))
     for path in tables:
-        table = _table(pd.read_csv(path))
+        table = markdown(pd.read_csv(path))
         if len(table) - 2 > _FOLDED:
             table = [
                 f'??? note "{path.stem}: {len(table) - 2} rows"',
@@ -134,15 +134,3 @@ def _of(name: str, folder: Path) -> list[str]:
             table = [f"`{path.stem}`", "", *table]
         lines += ["", *table]
     return lines
-
-
-def _table(table: pd.DataFrame) -> list[str]:
-    rows = [list(map(str, table.columns)), ["---"] * len(table.columns)]
-    rows += [[_shown(value) for value in row] for row in table.itertuples(index=False)]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.{_DIGITS}g}"
-    return str(value)
