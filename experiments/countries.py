@@ -204,13 +204,12 @@ def _draw_errors(axes: Axes, table: pd.DataFrame) -> None:
         ("all_alike", "all move alike", GREY, "^"),
     ):
         rows = table.drop_duplicates("forecast")
-        axes.plot(
-            rows["forecast"].map(places), rows[name], mark, color=colour, label=label, markersize=7
-        )
+        spots = [places[case] for case in rows["forecast"]]
+        axes.plot(spots, rows[name], mark, color=colour, label=label, markersize=7)
     marks = zip(FORECASTS, ("o", "D", "v"), (BLUE, BLACK, ORANGE), strict=True)
     for step, (method, mark, colour) in enumerate(marks):
         rows = table[table["method"] == method]
-        where = rows["forecast"].map(places) + 0.12 * (step + 1)
+        where = [places[case] + 0.12 * (step + 1) for case in rows["forecast"]]
         bars = np.abs(rows[["error_low", "error_high"]].to_numpy() - rows[["error"]].to_numpy()).T
         axes.errorbar(
             where, rows["error"], bars, linestyle="none", marker=mark, color=colour, label=method

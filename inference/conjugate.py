@@ -24,7 +24,7 @@ from bayesjko.inference.running import Run
 from bayesjko.inference.smoothing import Chain, smoothed
 from bayesjko.inference.tridiagonal import BlockTridiagonal
 
-__all__ = ["WIDENING", "chain_of", "conditioned_problem", "infer"]
+__all__ = ["WIDENING", "chain_of", "conditioned_problem", "infer", "unbiased"]
 
 WIDENING = 5.0
 """Of the prior's scale over the most probable one; experiments/calibration counts what it does."""
@@ -106,6 +106,23 @@ def conditioned_problem(problem: LinearProblem, options: InferenceOptions) -> Co
             break
         variance = found.noise
     return found
+
+
+def unbiased(problem: LinearProblem, options: InferenceOptions) -> LinearProblem:
+    """A problem with its solution where it is without the bias that it knows of."""
+    if problem.bias is None:
+        return problem
+    found = conditioned_problem(problem, options)
+    inverse = found.joint_inverse()
+    if problem.walk is None:
+        moved = problem.bias(inverse)
+    else:
+        mixed = problem.walk.mixed
+        moved = np.linalg.solve(mixed, problem.bias(mixed @ inverse @ mixed.T))
+    ridge = np.tile(found.ridge, len(moved) // len(found.ridge))
+    (block,) = problem.blocks
+    moment = block.moment - block.gram @ moved - ridge * moved
+    return replace(problem, blocks=(replace(block, moment=moment),), bias=None)
 
 
 def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Conditioned:

@@ -3,26 +3,30 @@
 At the truth E[XᵀΣ_W⁻¹g] is zero only where slope X, weight Σ_W⁻¹ and equations g are of different
 particles: with many tests what they share is not small beside what is learned (Newey and
 Windmeijer, Econometrica 77, 2009). So the equations of each fold of particles are taken with the
-slope and the weight of the others (Chernozhukov et al., Econometrics Journal 21, 2018).
+slope and the weight of the others (Chernozhukov et al., Econometrics Journal 21, 2018). The same
+of the slope of the estimating function: XᵀΣ_W⁻¹X counts X's own noise as information.
+
+What the noise of slope and weight still does is found by leaving out one fold more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import cho_factor, cho_solve
 
-from bayesjko.models.likelihoods.flow import Contraction
-from bayesjko.models.likelihoods.moments import Sides, weight_covariance
+from bayesjko.models.likelihoods.moments import Sides, shrunk, still_covariance
 
-__all__ = ["CrossFit"]
+__all__ = ["CrossFit", "Crossed"]
 
 _FOLDS = 8
 _FEWEST = 4  # particles of a fold
+_FEWEST_FOLDS = 3  # of which one can be left out: another needs a third
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +35,13 @@ class CrossFit:
 
     Attributes:
         fold: of each particle of each snapshot.
-        factors: of Σ_W made of the particles outside each fold.
+        spreads: what each fold adds to the covariance of each snapshot's tests.
+        shrinkage: of that in Σ_W.
     """
 
     fold: Sequence[Int[np.ndarray, " _"]]
-    factors: Sequence[Any]
+    spreads: Sequence[_Spread]
+    shrinkage: float
 
     @classmethod
     def of(
@@ -55,41 +61,50 @@ class CrossFit:
         """
         rng = np.random.default_rng([seed, len(weights)])
         count = max(2, min(_FOLDS, min(map(len, weights)) // _FEWEST))
-        fold = []
-        for weight in weights:
+        fold, spreads = [], []
+        for values, weight in zip(tests, weights, strict=True):
             order = rng.permutation(len(weight))
             order = order[np.argsort(weight[order], kind="stable")]
             own = np.empty(len(weight), dtype=int)
             own[order] = np.arange(len(weight)) % count
             fold.append(own)
-        factors = []
-        for f in range(count):
-            kept = [own != f for own in fold]
-            covariance = weight_covariance(
-                [values[keep] for values, keep in zip(tests, kept, strict=True)],
-                [w[keep] / w[keep].sum() for w, keep in zip(weights, kept, strict=True)],
-                shrinkage,
-            )
-            # of as many particles as there are all together
-            factors.append(cho_factor((1.0 - 1.0 / count) * covariance, lower=True))
-        return cls(fold, factors)
+            spreads.append(_Spread.of(values, weight, own))
+        return cls(fold, spreads, shrinkage)
 
-    def score(
+    @property
+    def count(self) -> int:
+        """Number of folds."""
+        return len(self.spreads[0].total)
+
+    @cached_property
+    def factors(self) -> list[Any]:
+        """Of Σ_W made of the particles outside each fold."""
+        return [
+            cho_factor(still_covariance(self._blocks(f)), lower=True) for f in range(self.count)
+        ]
+
+    def _blocks(self, *left_out: int) -> list[Float[np.ndarray, "M M"]]:
+        """Each snapshot's block of Σ_W without some folds, as if of as many particles as all."""
+        kept = 1.0 - len(left_out) / self.count
+        return [kept * shrunk(each.without(left_out), self.shrinkage) for each in self.spreads]
+
+    def crossed(
         self,
         gap: Float[np.ndarray, " E"],
         sides: Sequence[Sides],
-        contractions: Sequence[Contraction],
-    ) -> list[Float[np.ndarray, " K"]]:
-        """Σ_f X₋ᶠᵀΣ_W₋ᶠ⁻¹gᶠ / F, each interval's part of it.
+        slopes: Float[np.ndarray, "F E P"],
+    ) -> Crossed:
+        """The equations in their folds.
 
         Args:
             gap: g of all particles.
             sides: what each particle adds to it.
-            contractions: of each interval's slope.
+            slopes: the sum over the particles of a fold of what each adds to X.
         """
-        intervals, count = len(contractions), len(self.factors)
-        pushes = [np.zeros((len(side.weight), gap.size // intervals)) for side in sides[:-1]]
-        for f, factor in enumerate(self.factors):
+        intervals = len(sides) - 1
+        gaps = np.empty((self.count, gap.size))
+        means = np.empty_like(slopes)
+        for f in range(self.count):
             own = gap.reshape(intervals, -1).copy()
             for index, (side, fold) in enumerate(zip(sides, self.fold, strict=True)):
                 part = np.where(fold == f, side.weight, 0.0)
@@ -98,8 +113,130 @@ class CrossFit:
                     own[index - 1] += share @ side.target
                 if side.source is not None:
                     own[index] -= share @ side.source
-            weighed = cho_solve(factor, own.ravel()).reshape(intervals, -1)
-            for k, push in enumerate(pushes):
-                others = np.where(self.fold[k] == f, 0.0, sides[k].weight)
-                push += np.outer(others / others.sum() / count, weighed[k])
-        return [contract(push) for contract, push in zip(contractions, pushes, strict=True)]
+                    rows = slice(index * own.shape[1], (index + 1) * own.shape[1])
+                    means[f, rows] = slopes[f, rows] / part.sum()
+            gaps[f] = own.ravel()
+        return Crossed(self, gaps, means)
+
+
+@dataclass(frozen=True, eq=False)
+class Crossed:
+    """The equations at one θ, in folds.
+
+    Attributes:
+        folds: of the particles.
+        gaps: g of each fold.
+        slopes: X of each fold.
+    """
+
+    folds: CrossFit
+    gaps: Float[np.ndarray, "F E"]
+    slopes: Float[np.ndarray, "F E P"]
+
+    @cached_property
+    def _others(self) -> Float[np.ndarray, "F E P"]:
+        """Σ_W₋ᶠ⁻¹X₋ᶠ."""
+        return np.stack(
+            [cho_solve(factor, self._mean_slope(f)) for f, factor in enumerate(self.folds.factors)]
+        )
+
+    def _mean_slope(self, *left_out: int) -> Float[np.ndarray, "E P"]:
+        lost = self.slopes[list(left_out)].sum(axis=0)
+        return (self.slopes.sum(axis=0) - lost) / (len(self.slopes) - len(left_out))
+
+    @cached_property
+    def score(self) -> Float[np.ndarray, " P"]:
+        """Σ_f X₋ᶠᵀΣ_W₋ᶠ⁻¹gᶠ / F."""
+        return np.einsum("fep,fe->p", self._others, self.gaps) / len(self.gaps)
+
+    @cached_property
+    def gram(self) -> Float[np.ndarray, "P P"]:
+        """Its slope, Σ_f X₋ᶠᵀΣ_W₋ᶠ⁻¹Xᶠ / F, made symmetric."""
+        found = np.tensordot(self._others, self.slopes, ([0, 1], [0, 1])) / len(self.slopes)
+        return 0.5 * (found + found.T)
+
+    def bias(self, inverse: Float[np.ndarray, "P P"]) -> Float[np.ndarray, " P"]:
+        """How far the noise of slope and weight moves the solution on average, to first order.
+
+        Where particles that steer an equation are also some of those that moved the solution, the
+        mean of their product is left. It is what leaving out one fold more tells (Quenouille,
+        Biometrika 43, 1956), each solved to second order; no more than a standard deviation of any
+        coefficient, beyond which that order says nothing.
+
+        Args:
+            inverse: Q⁻¹ of the solution.
+        """
+        count = len(self.gaps)
+        if count < _FEWEST_FOLDS:
+            return np.zeros(len(inverse))
+        moves = []
+        for score, gram in self._without():
+            move = inverse @ (score - self.score)
+            moves.append(move - inverse @ ((gram - self.gram) @ move))
+        found = (count - 1) * np.mean(moves, axis=0)
+        spreads = np.abs(found) / np.sqrt(np.diag(inverse))
+        return found / max(1.0, float(np.max(spreads)))
+
+    def _without(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Score and its slope without each fold."""
+        count = len(self.gaps)
+        scores, grams = [0.0] * count, [0.0] * count
+        for f, factor in enumerate(self.folds.factors):
+            here = self.folds._blocks(f)
+            right = np.concatenate([self.gaps[f][:, None], self.slopes[f]], axis=1)
+            weighed = cho_solve(factor, right)
+            for j in set(range(count)) - {f}:
+                less = [b - a for a, b in zip(here, self.folds._blocks(f, j), strict=True)]
+                both = self._mean_slope(f, j).T @ weighed
+                both -= self._others[f].T @ _covaried(less, weighed)
+                scores[j] = scores[j] + both[:, 0] / (count - 1)
+                grams[j] = grams[j] + both[:, 1:] / (count - 1)
+        yield from zip(scores, grams, strict=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Spread:
+    """Sums over each fold of one snapshot: Σw, Σw², Σwψ, Σw²ψ and Σw²ψψᵀ."""
+
+    total: Float[np.ndarray, " F"]
+    square: Float[np.ndarray, " F"]
+    mean: Float[np.ndarray, "F M"]
+    cross: Float[np.ndarray, "F M"]
+    second: Float[np.ndarray, "F M M"]
+
+    @classmethod
+    def of(
+        cls,
+        values: Float[np.ndarray, "n M"],
+        weight: Float[np.ndarray, " n"],
+        fold: Int[np.ndarray, " n"],
+    ) -> _Spread:
+        parts = [(weight[fold == f], values[fold == f]) for f in range(fold.max() + 1)]
+        return cls(
+            np.array([w.sum() for w, _ in parts]),
+            np.array([w @ w for w, _ in parts]),
+            np.stack([w @ v for w, v in parts]),
+            np.stack([w**2 @ v for w, v in parts]),
+            np.stack([(w[:, None] * v).T @ (w[:, None] * v) for w, v in parts]),
+        )
+
+    def without(self, folds: Sequence[int]) -> Float[np.ndarray, "M M"]:
+        """The covariance of the mean of ψ over the particles of all other folds."""
+        left = list(folds)
+        total, square, mean, cross, second = (
+            each.sum(axis=0) - each[left].sum(axis=0)
+            for each in (self.total, self.square, self.mean, self.cross, self.second)
+        )
+        mean = mean / total
+        off = np.outer(cross, mean)
+        return (second - off - off.T + square * np.outer(mean, mean)) / total**2
+
+
+def _covaried(
+    blocks: Sequence[Float[np.ndarray, "M M"]], right: Float[np.ndarray, "E c"]
+) -> Float[np.ndarray, "E c"]:
+    """`still_covariance(blocks) @ right`, block by block."""
+    each = right.reshape(len(blocks) - 1, -1, right.shape[1])
+    moved = np.concatenate([each[:1], np.diff(each, axis=0), -each[-1:]])
+    pulled = np.stack([block @ part for block, part in zip(blocks, moved, strict=True)])
+    return (pulled[:-1] - pulled[1:]).reshape(right.shape)

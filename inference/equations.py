@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from bayesjko.inference.crossfit import CrossFit
+from bayesjko.inference.crossfit import Crossed, CrossFit
 from bayesjko.inference.resolution import Resolution
 from bayesjko.models.bases import Basis
 from bayesjko.models.data import Snapshots
@@ -30,14 +30,14 @@ class Linearised:
         observed: g(θ) + jacobian θ.
         jacobian: X = −∂g/∂θ.
         sides: what each particle adds to the equations at θ.
-        score: XᵀΣ_W⁻¹g at θ with nothing shared, where there is noise in X to be shared.
+        crossed: the equations in folds of particles, where they would share the noise of X.
     """
 
     at: Float[np.ndarray, " P"]
     observed: Float[np.ndarray, " E"]
     jacobian: Float[np.ndarray, "E P"]
     sides: list[Sides]
-    score: Float[np.ndarray, " P"] | None = None
+    crossed: Crossed | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,16 +102,17 @@ class Equations:
         theta = self._diffusing(theta)
         energy, tests, tau = self.energy, self.tests, self.snapshots.durations
         clouds, weights = self.snapshots.particles, self.snapshots.weights
-        blocks, ends, contractions = [], [], []
+        parts, ends = [], []
         for k, period in enumerate(self.period_of):
             paths = self.paths(k, resolution.copies, resolution.steps[k])
-            end, slope, contraction = moments_of_paths(
-                energy, tests, theta[period], clouds[k], weights[k], float(tau[k]), paths
+            own, fold = theta[period], self._folds.fold[k]
+            end, slopes = moments_of_paths(
+                energy, tests, own, clouds[k], weights[k], float(tau[k]), paths, fold
             )
-            blocks.append(slope)
+            parts.append(slopes)
             ends.append(end)
-            contractions.append(contraction)
-        jacobian = self._assembled(blocks)
+        slopes = np.stack([self._assembled(part) for part in zip(*parts, strict=True)])
+        jacobian = slopes.sum(axis=0)
         means = self._means
         gap = np.concatenate([means[k + 1] - weights[k] @ end for k, end in enumerate(ends)])
         sides = []
@@ -121,13 +122,8 @@ class Equations:
                 own = theta[self.period_of[index]]
                 source = ends[index] + tau[index] * pull(energy, tests, own, clouds[index], weight)
             sides.append(Sides(weight, self.values[index] if index else None, source))
-        score = np.zeros_like(theta)
-        for period, part in zip(
-            self.period_of, self._folds.score(gap, sides, contractions), strict=True
-        ):
-            score[period] += part
-        at = theta.ravel()
-        return Linearised(at, gap + jacobian @ at, jacobian, sides, score.ravel())
+        at, crossed = theta.ravel(), self._folds.crossed(gap, sides, slopes)
+        return Linearised(at, gap + jacobian @ at, jacobian, sides, crossed)
 
     def ends(
         self, theta: Float[np.ndarray, "period K"], interval: int, paths: Paths

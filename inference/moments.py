@@ -18,7 +18,7 @@ from jaxtyping import Float
 from bayesjko.inference.bending import bending
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conditioning import Conditioned, condition, draw_conditioned
-from bayesjko.inference.conjugate import conditioned_problem
+from bayesjko.inference.conjugate import conditioned_problem, unbiased
 from bayesjko.inference.equations import Equations, Linearised
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import CLOSE, LinearProblem, at_rest
@@ -48,6 +48,7 @@ _TRUSTING = 2  # rounds that keep the prior they start with
 _FREEDOM = 4.0  # factor by which a later round may change it
 _REFINEMENTS = 3  # of the paths, each at what the one before has found
 _LEAST_SHRINKAGE = 0.02
+_LEAST_INFORMING = 0.1  # of a direction's information in XᵀΣ_W⁻¹X: the rest may be noise
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _HELD, _FEWEST_HELD = 2**21, 4096
 _MOST_SHIFT, _MOST_BEND = 1.0, 0.25  # that a quadrature may leave
@@ -163,7 +164,7 @@ def moment_problem(
         notes=(resolution.describe(),) if moments.form == "flow" else (),
         bending=partial(bending, equations, weight, resolution) if moments.form == "flow" else None,
     )
-    return problem if wanders else at_rest(problem, moved)
+    return problem if wanders else at_rest(unbiased(problem, options), moved)
 
 
 def _plain(equations: Equations, weight: np.ndarray) -> LinearProblem:
@@ -373,8 +374,9 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
     covariance = equation_covariance(without_leverage(found.sides, weight))
     gram = found.jacobian.T @ weighted
     moment = weighted.T @ found.observed
-    if found.score is not None:
-        moment = gram @ found.at + found.score
+    if found.crossed is not None:
+        gram = _informing(found.crossed.gram, gram)
+        moment = gram @ found.at + found.crossed.score
     statistics = Statistics(
         gram=gram,
         moment=moment,
@@ -404,4 +406,23 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
         lambda _: meat,
         fit_test,
         diffusive=energy.internal,
+        bias=None if found.crossed is None else found.crossed.bias,
     )
+
+
+def _informing(
+    gram: Float[np.ndarray, "P P"], shared: Float[np.ndarray, "P P"]
+) -> Float[np.ndarray, "P P"]:
+    """The slope of the estimating function, nowhere less than a share of XᵀΣ_W⁻¹X.
+
+    The latter counts the noise of X as information and is never negative; the former does not, and
+    where there is hardly any information its own noise may make it so.
+    """
+    if not (np.all(np.isfinite(gram)) and np.all(np.isfinite(shared))):
+        return shared  # which whoever solves it refuses
+    values, vectors = np.linalg.eigh(shared)
+    root = vectors * np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))
+    inverse = vectors / np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))
+    ratios, turned = np.linalg.eigh(inverse.T @ gram @ inverse)
+    kept = root @ turned
+    return np.asarray((kept * np.maximum(ratios, _LEAST_INFORMING)) @ kept.T)

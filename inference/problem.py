@@ -87,6 +87,7 @@ class LinearProblem:
             that other processes can be given.
         walk: of an energy that wanders, whose coordinates θ here are the independent ones.
         linearised_at: the problem near another θ, where the likelihood is no quadratic form.
+        bias: of the solution θ̂ for its Q⁻¹, where the estimating function's own noise leaves one.
         bending: how it departs from one around the conjugate estimate, for methods that can see it.
     """
 
@@ -104,6 +105,7 @@ class LinearProblem:
     reweighted: Reweighted | None = None
     walk: Walk | None = None
     linearised_at: Callable[[Float[np.ndarray, "period K"]], LinearProblem] | None = None
+    bias: Callable[[Float[np.ndarray, "P P"]], Float[np.ndarray, " P"]] | None = None
     bending: Callable[[Conditioned], Callable[[Array], Array]] | None = None
 
 

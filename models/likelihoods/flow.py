@@ -6,29 +6,25 @@ itself is simulated instead, with common random numbers, so that moments are smo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from bayesjko.models.bases import Basis
-from bayesjko.models.blocks import BLOCK, blocks, weighted_blocks
+from bayesjko.models.blocks import BLOCK, weighted_blocks
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.precision import double
 
-__all__ = ["Contraction", "Paths", "mean_of_paths", "moments_of_paths", "simulate_paths"]
+__all__ = ["Paths", "mean_of_paths", "moments_of_paths", "simulate_paths"]
 
 _ROOM = 3.0  # how far beyond the data, in units of their range, a path may wander
 _GROUP = 4  # steps compiled together
 _SMALLEST = 1e-6  # β below which noise is taken as this: its square root has no slope at zero
-
-Contraction = Callable[[Float[np.ndarray, "n M"]], Float[np.ndarray, " K"]]
-"""v ↦ Σ_p Σ_m v_pm ∂(particle p's part of moment m)/∂θ."""
 
 
 class Paths(eqx.Module):
@@ -125,44 +121,26 @@ def moments_of_paths(
     weight: Float[np.ndarray, " n"],
     duration: float,
     paths: Paths,
-) -> tuple[Float[np.ndarray, "n M"], Float[np.ndarray, "M K"], Contraction]:
-    """E[ψ(X_τ)] from every particle, and the slope in θ of its average over the cloud.
+    fold: Int[np.ndarray, " n"],
+) -> tuple[Float[np.ndarray, "n M"], Float[np.ndarray, "F M K"]]:
+    """E[ψ(X_τ)] from every particle, and each fold's part of its average's slope in θ.
 
     The slope follows each path's own sensitivity ∂X/∂θ (the variational equation); how other
     particles' motion changes the mean field's pull is left out of it, not out of the moments.
     """
-    walked, values = [], []
-    jacobian = np.zeros((tests.size, energy.size))
+    values: list[np.ndarray] = []
+    shares = np.where(fold[:, None] == np.arange(fold.max() + 1), weight[:, None], 0.0)
+    jacobians = np.zeros((shares.shape[1], tests.size, energy.size))
     with double():
         for points, share, part in _starts(energy, cloud, weight, paths):
+            first = sum(map(len, values))
+            own = shares[first : first + len(points)]
+            own = np.pad(own, ((0, len(points) - len(own)), (0, 0)))
             end, slope = _walk(energy, coefficients, points, share, duration, part, sensitive=True)
-            value, moved = _tested(tests, end, slope, share)
-            walked.append((end, slope))
+            value, moved = _tested(tests, end, slope, own)
             values.append(np.asarray(value))
-            jacobian += np.asarray(moved)
-    return np.concatenate(values)[: len(cloud)], jacobian, partial(contract_paths, tests, walked)
-
-
-def contract_paths(
-    tests: Basis,
-    walked: Sequence[tuple[Float[Array, "copies _ d"], Float[Array, "_ d K"]]],
-    factors: Float[np.ndarray, "n M"],
-) -> Float[np.ndarray, " K"]:
-    """Σ_p Σ_m v_pm ∂E[ψ_m(X_τ)]/∂θ over the particles that paths started from.
-
-    Args:
-        tests: ψ.
-        walked: ends and sensitivities of the paths, in blocks of particles.
-        factors: v.
-    """
-    size = walked[0][0].shape[1]
-    padded = np.pad(factors, ((0, len(walked) * size - len(factors)), (0, 0)))
-    with double():
-        parts = [
-            np.asarray(_contract(tests, end, slope, rows))
-            for (end, slope), rows in zip(walked, blocks(padded, size), strict=True)
-        ]
-    return np.sum(parts, axis=0)
+            jacobians += np.asarray(moved)
+    return np.concatenate(values)[: len(cloud)], jacobians
 
 
 def _starts(
@@ -178,22 +156,20 @@ def _starts(
 
 
 @eqx.filter_jit
-def _contract(tests, end, slope, factors):  # type: ignore[no-untyped-def]
-    copies, _, d = end.shape
-    gradients = jax.vmap(tests.gradient)(end.reshape(-1, d))
-    direction = jnp.einsum("ndm,nm->nd", gradients, jnp.tile(factors, (copies, 1)) / copies)
-    return jnp.einsum("nd,ndk->k", direction, slope)
-
-
-@eqx.filter_jit
-def _tested(tests, end, slope, weight):  # type: ignore[no-untyped-def]
+def _tested(tests, end, slope, shares):  # type: ignore[no-untyped-def]
+    """Averages over copies of ψ, and sums over particles of its slope by their shares in folds."""
     copies, n, d = end.shape
     flat = end.reshape(-1, d)
     values = jax.vmap(tests.value)(flat).reshape(copies, n, -1).mean(axis=0)
     gradients = jax.vmap(tests.gradient)(flat)  # (copies n, d, M)
-    shares = jnp.tile(weight, copies) / copies
-    weighted = (shares[:, None, None] * gradients).reshape(-1, gradients.shape[-1])
-    return values, weighted.T @ slope.reshape(-1, slope.shape[-1])
+    rows = slope.reshape(-1, slope.shape[-1])
+
+    def moved(share):  # type: ignore[no-untyped-def]
+        each = jnp.tile(share, copies) / copies
+        weighted = (each[:, None, None] * gradients).reshape(-1, gradients.shape[-1])
+        return weighted.T @ rows
+
+    return values, jax.lax.map(moved, shares.T)
 
 
 def _walk(

@@ -29,6 +29,8 @@ __all__ = [
     "build_tests",
     "equation_covariance",
     "goodness_of_fit",
+    "shrunk",
+    "still_covariance",
     "values_of",
     "weight_covariance",
     "weight_of",
@@ -99,12 +101,24 @@ def weight_covariance(
         shrinkage: share of the identity, 0 to 1.
         shares: of each snapshot's effective size that these particles are; one if not given.
     """
-    blocks = []
-    for values, weight, share in zip(tests, weights, shares or [1.0] * len(tests), strict=True):
-        covariance = share * _covariance(values, values, weight)
-        typical = np.trace(covariance) / len(covariance)
-        eye = np.eye(len(covariance))
-        blocks.append((1.0 - shrinkage) * covariance + shrinkage * typical * eye)
+    return still_covariance(
+        [
+            shrunk(share * _covariance(values, values, weight), shrinkage)
+            for values, weight, share in zip(
+                tests, weights, shares or [1.0] * len(tests), strict=True
+            )
+        ]
+    )
+
+
+def shrunk(covariance: Float[np.ndarray, "M M"], shrinkage: float) -> Float[np.ndarray, "M M"]:
+    """A covariance shrunk towards the identity, at its own scale."""
+    typical = np.trace(covariance) / len(covariance)
+    return (1.0 - shrinkage) * covariance + shrinkage * typical * np.eye(len(covariance))
+
+
+def still_covariance(blocks: Sequence[Float[np.ndarray, "M M"]]) -> Float[np.ndarray, "E E"]:
+    """The covariance of m_{k+1}[ψ] − m_k[ψ] for all k, given that of each snapshot's m[ψ]."""
     count, size = len(blocks) - 1, len(blocks[0])
     full = np.zeros((count, size, count, size))
     for k in range(count):

@@ -6,7 +6,7 @@ import pytest
 from bayesjko.inference.crossfit import CrossFit
 from bayesjko.models.likelihoods.moments import Sides, weight_covariance
 
-TESTS, SIZE = 3, 2
+TESTS, SIZE, SHRINKAGE = 3, 2, 0.1
 
 
 def population(seed, counts=(40, 44, 36), unequal=False):
@@ -20,56 +20,103 @@ def population(seed, counts=(40, 44, 36), unequal=False):
         for k, (w, v) in enumerate(zip(weights, values, strict=True))
     ]
     # a particle's slope goes with what it adds to the equations
-    slopes = [1.0 + np.stack([v, v**2 - 1.0], axis=-1) for v in values[:-1]]
-    contractions = [lambda v, j=j: np.einsum("nm,nmk->k", v, j) for j in slopes]
+    slopes = [np.stack([1.0 + 2.0 * v, v**2 - 1.0], axis=-1) for v in values[:-1]]
+    slopes[1][..., 1] += np.arange(TESTS)  # or the second coefficient would be of no effect
     means = [w @ v for w, v in zip(weights, values, strict=True)]
-    return values, weights, sides, slopes, contractions, np.diff(means, axis=0).ravel()
+    return values, weights, sides, slopes, np.diff(means, axis=0).ravel()
+
+
+def crossed(seed, **kwargs):
+    values, weights, sides, slopes, gap = population(seed, **kwargs)
+    folds = CrossFit.of(values, weights, SHRINKAGE, seed=3)
+    sums = np.zeros((folds.count, 2, TESTS, SIZE))
+    for k in range(2):
+        for f in range(folds.count):
+            own = folds.fold[k] == f
+            sums[f, k] = np.einsum("n,nmk->mk", weights[k][own], slopes[k][own])
+    return folds.crossed(gap, sides, sums.reshape(folds.count, -1, SIZE)), folds
+
+
+def by_hand(seed, folds, left_out=(), **kwargs):
+    """Score and slope of the folds that are left, from their definition."""
+    values, weights, _, slopes, _ = population(seed, **kwargs)
+
+    def of(fold, what):
+        return [
+            np.einsum("n,n...->...", w[own == fold] / w[own == fold].sum(), v[own == fold])
+            for w, own, v in zip(weights, folds.fold, what, strict=False)
+        ]
+
+    kept = [f for f in range(folds.count) if f not in left_out]
+    gaps = {f: np.diff(of(f, values), axis=0).ravel() for f in kept}
+    means = {f: np.concatenate(of(f, slopes)) for f in kept}
+    score, gram = np.zeros(SIZE), np.zeros((SIZE, SIZE))
+    for f in kept:
+        others = [g for g in kept if g != f]
+        rest = [w * np.isin(own, others) for w, own in zip(weights, folds.fold, strict=True)]
+        covariance = weight_covariance(values, [w / w.sum() for w in rest], SHRINKAGE)
+        scale = len(others) / folds.count
+        steer = np.mean([means[g] for g in others], axis=0).T @ np.linalg.inv(scale * covariance)
+        score += steer @ gaps[f] / len(kept)
+        gram += steer @ means[f] / len(kept)
+    return score, gram
 
 
 @pytest.mark.parametrize("unequal", [False, True])
-def test_score_is_of_each_fold_with_the_others(unequal):
-    values, weights, sides, slopes, contractions, gap = population(0, unequal=unequal)
-    folds = CrossFit.of(values, weights, 0.1, seed=3)
-    count = len(folds.factors)
-    assert count == 8
-    expected = np.zeros((2, SIZE))
-    for f in range(count):
-        own = [w * (fold == f) for w, fold in zip(weights, folds.fold, strict=True)]
-        rest = [w * (fold != f) for w, fold in zip(weights, folds.fold, strict=True)]
-        own = [w / w.sum() for w in own]
-        rest = [w / w.sum() for w in rest]
-        means = [w @ v for w, v in zip(own, values, strict=True)]
-        weighed = np.linalg.solve(
-            (1 - 1 / count) * weight_covariance(values, rest, 0.1),
-            np.diff(means, axis=0).ravel(),
-        ).reshape(2, TESTS)
-        for k in range(2):
-            slope = np.einsum("n,nmk->mk", rest[k], slopes[k])
-            expected[k] += slope.T @ weighed[k] / count
-    np.testing.assert_allclose(folds.score(gap, sides, contractions), expected, rtol=1e-10)
+def test_score_and_slope_are_of_each_fold_with_the_others(unequal):
+    found, folds = crossed(0, unequal=unequal)
+    assert folds.count == 8
+    score, gram = by_hand(0, folds, unequal=unequal)
+    np.testing.assert_allclose(found.score, score, rtol=1e-10)
+    np.testing.assert_allclose(found.gram, 0.5 * (gram + gram.T), rtol=1e-10)
 
 
 def test_nothing_is_shared():
     """At the truth, where all means are equal: zero on average, and not so if all are together."""
-    crossed, plain = [], []
-    for seed in range(600):
-        values, weights, sides, slopes, contractions, gap = population(seed)
-        folds = CrossFit.of(values, weights, 0.1, seed=seed)
-        crossed.append(np.sum(folds.score(gap, sides, contractions), axis=0))
-        weighed = np.linalg.solve(weight_covariance(values, weights, 0.1), gap).reshape(2, TESTS)
+    apart, plain = [], []
+    for seed in range(200):
+        values, weights, _, slopes, gap = population(seed)
+        apart.append(crossed(seed)[0].score)
+        weighed = np.linalg.solve(weight_covariance(values, weights, SHRINKAGE), gap)
         plain.append(
             sum(
                 np.einsum("n,nmk,m->k", w, j, v)
-                for w, j, v in zip(weights, slopes, weighed, strict=False)
+                for w, j, v in zip(weights, slopes, weighed.reshape(2, TESTS), strict=False)
             )
         )
-    for scores, shared in ((crossed, False), (plain, True)):
+    for scores, shared in ((apart, False), (plain, True)):
         z = np.mean(scores, axis=0) / np.std(scores, axis=0) * np.sqrt(len(scores))
         assert bool(np.max(np.abs(z)) > 3.5) == shared, z
 
 
+def test_bias_is_what_leaving_out_a_fold_tells():
+    counts = (800, 880, 720)
+    found, folds = crossed(4, counts=counts)
+    score, gram = by_hand(4, folds, counts=counts)
+    whole = np.linalg.solve(gram, score)
+    left = [np.linalg.solve(*by_hand(4, folds, (j,), counts=counts)[::-1]) for j in range(8)]
+    jackknife = 7.0 * (np.mean(left, axis=0) - whole)
+    # that of the move from where the equations are linearised, all of which is noise
+    found_there = found.bias(np.linalg.inv(found.gram))
+    assert np.linalg.norm(jackknife) > 0.01 * np.linalg.norm(whole)
+    np.testing.assert_allclose(found_there, jackknife, rtol=0.3, atol=0.02 * np.abs(whole).max())
+
+
+def test_solutions_are_centred_without_their_bias():
+    plain, freed = [], []
+    for seed in range(200):
+        found, _ = crossed(seed, counts=(80, 88, 72))
+        inverse = np.linalg.inv(found.gram)
+        plain.append(inverse @ found.score)
+        freed.append(plain[-1] - found.bias(inverse))
+    off, left = (np.mean(each, axis=0) for each in (plain, freed))
+    error = np.std(freed, axis=0) / np.sqrt(len(freed))
+    assert np.max(np.abs(off / error)) > 3.0
+    assert np.all(np.abs(left / error) < 2.5), left / error
+
+
 def test_two_folds_are_the_least():
-    values, weights, sides, _, contractions, gap = population(1, counts=(5, 4, 4))
-    folds = CrossFit.of(values, weights, 0.1, seed=0)
-    assert len(folds.factors) == 2
-    assert np.all(np.isfinite(folds.score(gap, sides, contractions)))
+    found, folds = crossed(1, counts=(5, 4, 4))
+    assert folds.count == 2
+    assert np.all(np.isfinite(found.score))
+    assert np.all(found.bias(np.eye(SIZE)) == 0.0)  # too few to leave out
