@@ -24,7 +24,7 @@ from bayesjko.inference.running import Run
 from bayesjko.inference.smoothing import Chain, smoothed
 from bayesjko.inference.tridiagonal import BlockTridiagonal
 
-__all__ = ["WIDENING", "chain_of", "conditioned_problem", "infer", "unbiased"]
+__all__ = ["WIDENING", "chain_of", "conditioned_problem", "infer", "without_own_noise"]
 
 WIDENING = 5.0
 """Of the prior's scale over the most probable one; experiments/calibration counts what it does."""
@@ -96,6 +96,8 @@ def conditioned_problem(problem: LinearProblem, options: InferenceOptions) -> Co
     if problem.walk is not None and problem.walk.narrow is not None:
         found = conditioned_problem(problem.walk.narrow, options)
         return condition(problem.blocks, found.ridge, problem.noise)
+    if problem.ridge is not None:
+        return condition(problem.blocks, problem.ridge, problem.noise)
     if options.prior_scale is None:
         return _by_evidence(problem, options)
     variance = 1.0
@@ -108,21 +110,21 @@ def conditioned_problem(problem: LinearProblem, options: InferenceOptions) -> Co
     return found
 
 
-def unbiased(problem: LinearProblem, options: InferenceOptions) -> LinearProblem:
-    """A problem with its solution where it is without the bias that it knows of."""
-    if problem.bias is None:
+def without_own_noise(problem: LinearProblem, options: InferenceOptions) -> LinearProblem:
+    """A problem solved, less what the noise of its estimating function does to it."""
+    own = problem.own_noise
+    if own is None:
         return problem
-    found = conditioned_problem(problem, options)
-    inverse = found.joint_inverse()
-    if problem.walk is None:
-        moved = problem.bias(inverse)
-    else:
-        mixed = problem.walk.mixed
-        moved = np.linalg.solve(mixed, problem.bias(mixed @ inverse @ mixed.T))
-    ridge = np.tile(found.ridge, len(moved) // len(found.ridge))
+    mixed = np.eye(problem.blocks[0].gram.shape[0]) if problem.walk is None else problem.walk.mixed
     (block,) = problem.blocks
-    moment = block.moment - block.gram @ moved - ridge * moved
-    return replace(problem, blocks=(replace(block, moment=moment),), bias=None)
+    found = conditioned_problem(problem, options)
+    at, ridge = found.mean.ravel(), np.tile(found.ridge, found.mean.shape[0])
+    gram = mixed.T @ own.gram @ mixed
+    inverse = condition((replace(block, gram=gram),), found.ridge, problem.noise).joint_inverse()
+    bias = np.linalg.solve(mixed, own.bias(mixed @ inverse @ mixed.T))
+    moment = block.moment + (gram - block.gram) @ at - gram @ bias - ridge * bias
+    block = replace(block, gram=gram, moment=moment)
+    return replace(problem, blocks=(block,), own_noise=None, ridge=found.ridge)
 
 
 def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Conditioned:

@@ -18,16 +18,17 @@ from jaxtyping import Float
 from bayesjko.inference.bending import bending
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conditioning import Conditioned, condition, draw_conditioned
-from bayesjko.inference.conjugate import conditioned_problem, unbiased
+from bayesjko.inference.conjugate import conditioned_problem, without_own_noise
 from bayesjko.inference.equations import Equations, Linearised
 from bayesjko.inference.options import InferenceOptions
-from bayesjko.inference.problem import CLOSE, LinearProblem, at_rest
+from bayesjko.inference.problem import CLOSE, LinearProblem, OwnNoise, at_rest
 from bayesjko.inference.residual import TimeVariation, period_of_interval, residual_problem
 from bayesjko.inference.resolution import Resolution, refined
 from bayesjko.inference.whole import Whole
 from bayesjko.models.bases.rbf import sampled
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy, drift_designs, field_of
+from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.moments import (
     GoodnessOfFit,
     build_tests,
@@ -52,6 +53,8 @@ _LEAST_INFORMING = 0.1  # of a direction's information in XᵀΣ_W⁻¹X: the re
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _HELD, _FEWEST_HELD = 2**21, 4096
 _MOST_SHIFT, _MOST_BEND = 1.0, 0.25  # that a quadrature may leave
+_SCOUTS = 2  # copies of each path in a second search
+_APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
 _PROBES = 200  # particles of each snapshot at which forces are compared
 
 
@@ -151,6 +154,11 @@ def moment_problem(
         # a start only: the model's own evidence shrinks more, and holds on to what is hardly seen
         nearer = conditioned_problem(coupled, replace(options, covariance="model"))
         problem, resolution, moved = _settled(equations, weight, nearer, options, moments)
+    notes: tuple[str, ...] = ()
+    if moments.form == "flow" and not wanders and moved < CLOSE:
+        problem, resolution, notes = _elsewhere(
+            equations, weight, problem, resolution, options, moments
+        )
     if wanders:
         at = np.tile(conditioned_problem(problem, options).mean, (intervals, 1))
         equations = replace(equations, period_of=period_of_interval(intervals, time_variation))
@@ -161,10 +169,10 @@ def moment_problem(
         problem,
         plain=plain,
         linearised_at=lambda theta: _problem(equations, better(theta), weight),
-        notes=(resolution.describe(),) if moments.form == "flow" else (),
+        notes=(resolution.describe(), *notes) if moments.form == "flow" else (),
         bending=partial(bending, equations, weight, resolution) if moments.form == "flow" else None,
     )
-    return problem if wanders else at_rest(unbiased(problem, options), moved)
+    return problem if wanders else at_rest(without_own_noise(problem, options), moved)
 
 
 def _plain(equations: Equations, weight: np.ndarray) -> LinearProblem:
@@ -192,6 +200,57 @@ def _settled(
         if resolution.as_fine_as(before):
             break
     return problem, resolution, moved
+
+
+def _elsewhere(
+    equations: Equations,
+    weight: np.ndarray,
+    problem: LinearProblem,
+    resolution: Resolution,
+    options: InferenceOptions,
+    moments: MomentOptions,
+) -> tuple[LinearProblem, Resolution, tuple[str, ...]]:
+    """The better of this end of the search and of where one from no forces at all ends, if apart.
+
+    The second search is on fewer copies of each path, until it is found to end elsewhere.
+    """
+    here = conditioned_problem(problem, options)
+    nowhere = np.zeros_like(here.mean)
+    if equations.energy.internal:
+        nowhere[:, -1] = np.maximum(here.mean[:, -1], 0.0)
+    coarse = replace(resolution, copies=min(_SCOUTS, resolution.copies))
+    form = _form(equations, moments, coarse)
+    try:
+        other, moved = _solve(
+            equations, form, weight, replace(here, mean=nowhere), options, moments.rounds
+        )
+        there = conditioned_problem(other, options)
+        spread = here.joint_inverse()
+        apart = _in_spreads(equations.energy, equations.snapshots, there.mean - here.mean, spread)
+        if not (moved < CLOSE and apart > _APART):
+            return problem, resolution, ()
+        other, finer, moved = _settled(equations, weight, there, options, moments)
+    except InputError:  # a search that leaves all data behind
+        return problem, resolution, ()
+    there = conditioned_problem(other, options)
+    apart = _in_spreads(equations.energy, equations.snapshots, there.mean - here.mean, spread)
+    if not (moved < CLOSE and apart > _APART):
+        return problem, resolution, ()
+    excess, its = _excess(problem, here), _excess(other, there)
+    note = (
+        "The moment equations have two solutions: a second search, from no forces at all, ended "
+        f"{apart:.2g} standard deviations of its forces away. Taken is the one that fits better "
+        f"(χ² a degree of freedom {min(excess, its):.3g}, the other's {max(excess, its):.3g}); "
+        "the intervals know nothing of the other."
+    )
+    return (problem, resolution, (note,)) if excess <= its else (other, finer, (note,))
+
+
+def _excess(problem: LinearProblem, found: Conditioned) -> float:
+    """Of the equations left over, over what they should be."""
+    assert problem.fit_test is not None
+    test = problem.fit_test(found)
+    return test.statistic / test.degrees_of_freedom
 
 
 def _form(equations: Equations, moments: MomentOptions, resolution: Resolution) -> _Linearise:
@@ -263,6 +322,8 @@ def _solve(
             if objective(there, proposal) <= before:
                 break
             share *= 0.5
+        if objective(there, proposal) == np.inf:  # nor is any part of the step a number
+            return _problem(equations, here, weight), np.inf
         spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
         moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
         at, here = proposal, there
@@ -374,9 +435,10 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
     covariance = equation_covariance(without_leverage(found.sides, weight))
     gram = found.jacobian.T @ weighted
     moment = weighted.T @ found.observed
+    own_noise = None
     if found.crossed is not None:
-        gram = _informing(found.crossed.gram, gram)
         moment = gram @ found.at + found.crossed.score
+        own_noise = OwnNoise(_informing(found.crossed.gram, gram), found.crossed.bias)
     statistics = Statistics(
         gram=gram,
         moment=moment,
@@ -406,7 +468,7 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
         lambda _: meat,
         fit_test,
         diffusive=energy.internal,
-        bias=None if found.crossed is None else found.crossed.bias,
+        own_noise=own_noise,
     )
 
 
@@ -418,8 +480,6 @@ def _informing(
     The latter counts the noise of X as information and is never negative; the former does not, and
     where there is hardly any information its own noise may make it so.
     """
-    if not (np.all(np.isfinite(gram)) and np.all(np.isfinite(shared))):
-        return shared  # which whoever solves it refuses
     values, vectors = np.linalg.eigh(shared)
     root = vectors * np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))
     inverse = vectors / np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))

@@ -16,7 +16,7 @@ from bayesjko.models.errors import UnsettledError
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Statistics
 
-__all__ = ["CLOSE", "LinearProblem", "Meat", "Reweighted", "Walk", "at_rest"]
+__all__ = ["CLOSE", "LinearProblem", "Meat", "OwnNoise", "Reweighted", "Walk", "at_rest"]
 
 CLOSE = 0.05
 """Posterior sds, rms over coefficients: a round that moves them less is the last of a search."""
@@ -60,6 +60,20 @@ class Walk:
 
 
 @dataclass(frozen=True, eq=False)
+class OwnNoise:
+    """What an estimating function whose slope and weight are estimated too is without their noise.
+
+    Attributes:
+        gram: its slope. The problem's own, which counts noise as information, is the safer one on
+            the way to a solution.
+        bias: Q⁻¹ of the solution ↦ how far off it is on average.
+    """
+
+    gram: Float[np.ndarray, "P P"]
+    bias: Callable[[Float[np.ndarray, "P P"]], Float[np.ndarray, " P"]]
+
+
+@dataclass(frozen=True, eq=False)
 class LinearProblem:
     """A quadratic log-likelihood −½SSE(θ)/s² of a linear energy's coefficients.
 
@@ -87,7 +101,8 @@ class LinearProblem:
             that other processes can be given.
         walk: of an energy that wanders, whose coordinates θ here are the independent ones.
         linearised_at: the problem near another θ, where the likelihood is no quadratic form.
-        bias: of the solution θ̂ for its Q⁻¹, where the estimating function's own noise leaves one.
+        ridge: s²Λ of one period, where it has been found already.
+        own_noise: of the estimating function's slope and weight, in θ, where they have any.
         bending: how it departs from one around the conjugate estimate, for methods that can see it.
     """
 
@@ -105,7 +120,8 @@ class LinearProblem:
     reweighted: Reweighted | None = None
     walk: Walk | None = None
     linearised_at: Callable[[Float[np.ndarray, "period K"]], LinearProblem] | None = None
-    bias: Callable[[Float[np.ndarray, "P P"]], Float[np.ndarray, " P"]] | None = None
+    ridge: Float[np.ndarray, " K"] | None = None
+    own_noise: OwnNoise | None = None
     bending: Callable[[Conditioned], Callable[[Array], Array]] | None = None
 
 

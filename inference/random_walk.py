@@ -19,7 +19,7 @@ from scipy.linalg import block_diag, cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 
 from bayesjko.inference.calibration import calibrated_ridge
-from bayesjko.inference.conjugate import WIDENING, chain_of, conditioned_problem, unbiased
+from bayesjko.inference.conjugate import WIDENING, chain_of, conditioned_problem, without_own_noise
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import CLOSE, LinearProblem, Reweighted, Walk, at_rest
@@ -108,7 +108,7 @@ def wandering(
         before, scale = scale, walk_scale(problem, times, options)
         if abs(np.log(scale / before)) < _SAME:
             break
-    return at_rest(unbiased(_tied(problem, times, scale, level), options), moved)
+    return at_rest(without_own_noise(_tied(problem, times, scale, level), options), moved)
 
 
 def _tied(
