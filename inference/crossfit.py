@@ -88,6 +88,7 @@ class CrossFit:
         kept = 1.0 - len(left_out) / self.count
         return [kept * shrunk(each.without(left_out), self.shrinkage) for each in self.spreads]
 
+    @np.errstate(over="ignore")  # of particles that escape: whoever solves this looks at X
     def crossed(
         self,
         gap: Float[np.ndarray, " E"],

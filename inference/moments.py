@@ -21,7 +21,7 @@ from bayesjko.inference.conditioning import Conditioned, condition, draw_conditi
 from bayesjko.inference.conjugate import conditioned_problem, without_own_noise
 from bayesjko.inference.equations import Equations, Linearised
 from bayesjko.inference.options import InferenceOptions
-from bayesjko.inference.problem import CLOSE, LinearProblem, OwnNoise, at_rest
+from bayesjko.inference.problem import CLOSE, LinearProblem, OwnNoise, at_rest, unsettled
 from bayesjko.inference.residual import TimeVariation, period_of_interval, residual_problem
 from bayesjko.inference.resolution import Resolution, refined
 from bayesjko.inference.whole import Whole
@@ -53,7 +53,8 @@ _LEAST_INFORMING = 0.1  # of a direction's information in XᵀΣ_W⁻¹X: the re
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _HELD, _FEWEST_HELD = 2**21, 4096
 _MOST_SHIFT, _MOST_BEND = 1.0, 0.25  # that a quadrature may leave
-_SCOUTS = 2  # copies of each path in a second search
+_TOO_LARGE = 1e30  # of a slope: the square of more is no number
+_SCOUTS = 2  # copies of each path, to see where a search leads
 _APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
 _PROBES = 200  # particles of each snapshot at which forces are compared
 
@@ -147,13 +148,24 @@ def moment_problem(
 
     plain = _plain(equations, weight)
     first = conditioned_problem(plain, options)
-    problem, resolution, moved = _settled(equations, weight, first, options, moments)
-    if not moved < CLOSE and moments.form == "flow" and max(period_of) == 0:
+    again = moments.form == "flow" and max(period_of) == 0
+    try:
+        problem, resolution, moved = _settled(
+            equations, weight, first, options, moments, if_scouted=again
+        )
+    except InputError:  # one that leaves all data behind
+        if not again:
+            raise
+        moved = np.inf
+    if again and not moved < CLOSE:
         # what is linear in time may be too far away to start from; what is implicit in it is nearer
         coupled = residual_problem(energy, snapshots, scheme="implicit", seed=options.seed)
         # a start only: the model's own evidence shrinks more, and holds on to what is hardly seen
         nearer = conditioned_problem(coupled, replace(options, covariance="model"))
-        problem, resolution, moved = _settled(equations, weight, nearer, options, moments)
+        try:
+            problem, resolution, moved = _settled(equations, weight, nearer, options, moments)
+        except InputError as error:
+            raise unsettled() from error
     notes: tuple[str, ...] = ()
     if moments.form == "flow" and not wanders and moved < CLOSE:
         problem, resolution, notes = _elsewhere(
@@ -187,19 +199,53 @@ def _settled(
     start: Conditioned,
     options: InferenceOptions,
     moments: MomentOptions,
+    *,
+    if_scouted: bool = False,
 ) -> tuple[LinearProblem, Resolution, float]:
-    """The equations at their own solution, on paths as fine as they must be; its last move."""
-    current = start
+    """The equations at their own solution, on paths as fine as they must be; its last move.
+
+    Simulated paths are followed on few copies first, and on these alone, if that is asked for,
+    where they lead nowhere.
+    """
+    current, trusting = start, _TRUSTING
     resolution = _resolution(equations, current.mean, weight, moments, None)
+    if moments.form == "flow":
+        for _ in range(_REFINEMENTS):
+            problem, moved = _scouted(equations, weight, current, options, moments, resolution)
+            if not moved < CLOSE:
+                break
+            current, trusting = conditioned_problem(problem, options), 0
+            before = resolution
+            resolution = _resolution(equations, current.mean, weight, moments, before)
+            if resolution.steps == before.steps:
+                break
+        if if_scouted and not moved < CLOSE:
+            return problem, resolution, moved
     for _ in range(_REFINEMENTS):
         better = _form(equations, moments, resolution)
-        problem, moved = _solve(equations, better, weight, current, options, moments.rounds)
+        problem, moved = _solve(
+            equations, better, weight, current, options, moments.rounds, trusting
+        )
         current = conditioned_problem(problem, options)
         before = resolution
         resolution = _resolution(equations, current.mean, weight, moments, before)
         if resolution.as_fine_as(before):
             break
     return problem, resolution, moved
+
+
+def _scouted(
+    equations: Equations,
+    weight: np.ndarray,
+    start: Conditioned,
+    options: InferenceOptions,
+    moments: MomentOptions,
+    resolution: Resolution,
+) -> tuple[LinearProblem, float]:
+    """The equations at their own solution on few copies of each path, and its last move."""
+    coarse = replace(resolution, copies=min(_SCOUTS, resolution.copies))
+    form = _form(equations, moments, coarse)
+    return _solve(equations, form, weight, start, options, moments.rounds)
 
 
 def _elsewhere(
@@ -218,12 +264,9 @@ def _elsewhere(
     nowhere = np.zeros_like(here.mean)
     if equations.energy.internal:
         nowhere[:, -1] = np.maximum(here.mean[:, -1], 0.0)
-    coarse = replace(resolution, copies=min(_SCOUTS, resolution.copies))
-    form = _form(equations, moments, coarse)
+    start = replace(here, mean=nowhere)
     try:
-        other, moved = _solve(
-            equations, form, weight, replace(here, mean=nowhere), options, moments.rounds
-        )
+        other, moved = _scouted(equations, weight, start, options, moments, resolution)
         there = conditioned_problem(other, options)
         spread = here.joint_inverse()
         apart = _in_spreads(equations.energy, equations.snapshots, there.mean - here.mean, spread)
@@ -288,13 +331,14 @@ def _solve(
     current: Conditioned,
     options: InferenceOptions,
     rounds: int,
+    trusting: int = _TRUSTING,
 ) -> tuple[LinearProblem, float]:
     """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale."""
     at, precision = current.mean, current.precision
     here = linearise(at)
     for number in range(rounds):
         problem = _problem(equations, here, weight)
-        if number < _TRUSTING:  # far from the solution an evidence is of the linearisation's errors
+        if number < trusting:  # far from the solution an evidence is of the linearisation's errors
             solution = condition(problem.blocks, precision, problem.noise)
         else:
             solution = conditioned_problem(problem, options)
@@ -306,6 +350,8 @@ def _solve(
         ridge = np.tile(solution.ridge, len(at))
 
         def objective(found: Linearised, theta: np.ndarray, ridge: np.ndarray = ridge) -> float:
+            if not np.all(np.abs(found.jacobian) < _TOO_LARGE):
+                return np.inf
             gap = found.observed - found.jacobian @ theta.ravel()
             value = gap @ weight @ gap + theta.ravel() ** 2 @ ridge
             return float(value) if np.isfinite(value) else np.inf
@@ -327,7 +373,7 @@ def _solve(
         spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
         moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
         at, here = proposal, there
-        if moved < CLOSE and number >= _TRUSTING:
+        if moved < CLOSE and number >= trusting:
             break
     return _problem(equations, here, weight), moved
 
@@ -431,6 +477,8 @@ def _in_spreads(
 
 def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> LinearProblem:
     energy, periods = equations.energy, max(equations.period_of) + 1
+    if not np.all(np.abs(found.jacobian) < _TOO_LARGE):
+        raise unsettled()
     weighted = weight @ found.jacobian
     covariance = equation_covariance(without_leverage(found.sides, weight))
     gram = found.jacobian.T @ weighted

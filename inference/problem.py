@@ -16,7 +16,16 @@ from bayesjko.models.errors import UnsettledError
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Statistics
 
-__all__ = ["CLOSE", "LinearProblem", "Meat", "OwnNoise", "Reweighted", "Walk", "at_rest"]
+__all__ = [
+    "CLOSE",
+    "LinearProblem",
+    "Meat",
+    "OwnNoise",
+    "Reweighted",
+    "Walk",
+    "at_rest",
+    "unsettled",
+]
 
 CLOSE = 0.05
 """Posterior sds, rms over coefficients: a round that moves them less is the last of a search."""
@@ -125,6 +134,15 @@ class LinearProblem:
     bending: Callable[[Conditioned], Callable[[Array], Array]] | None = None
 
 
+def unsettled() -> UnsettledError:
+    """For equations without a solution that a search has found."""
+    return UnsettledError(
+        "No energy was found that solves the moment equations: the snapshots are too far apart "
+        "or too few for them; take the residual likelihood, a smaller basis, or snapshots "
+        "closer in time."
+    )
+
+
 def at_rest(problem: LinearProblem, moved: float) -> LinearProblem:
     """A problem linearised where a search for its solution has ended.
 
@@ -136,11 +154,7 @@ def at_rest(problem: LinearProblem, moved: float) -> LinearProblem:
         UnsettledError: so far that there is no solution in sight.
     """
     if not moved < _LOST:
-        raise UnsettledError(
-            "No energy was found that solves the moment equations: the snapshots are too far apart "
-            "or too few for them; take the residual likelihood, a smaller basis, or snapshots "
-            "closer in time."
-        )
+        raise unsettled()
     if moved < CLOSE:
         return problem
     note = (

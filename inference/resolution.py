@@ -16,6 +16,7 @@ __all__ = ["Resolution", "refined"]
 _FEWEST_STEPS, _MOST_STEPS = 4, 64  # fewer are too few to tell by doubling them
 _FEWEST_COPIES, _MOST_COPIES = 8, 16
 _STEP_ERROR = 0.025  # of the equations of an interval, in their own standard deviations, together
+_STILL_ENOUGH = 2.0 * _STEP_ERROR  # of steps that were fine enough nearby
 _NOISE_SHARE = 0.02  # of the variance of the equations
 
 Ends = Callable[[int, Paths], Float[np.ndarray, "copies n M"]]
@@ -55,7 +56,7 @@ class Resolution:
         if math.isfinite(self.noise_share):
             text += f" (adding {self.noise_share:.1%} to their variance)"
         text += "."
-        if self.step_error > _STEP_ERROR:
+        if self.step_error > _STILL_ENOUGH:
             text += " The steps are too long: this energy is too steep for the sampling interval."
         return text
 
@@ -82,6 +83,7 @@ def refined(
         copies: likewise.
     """
     found, error, noise = [], 0.0, []
+    enough = _STEP_ERROR if before is None else _STILL_ENOUGH
     for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True)):
         least = steps or (before.steps[k] if before else _FEWEST_STEPS)
         here, wrong = least, np.inf
@@ -90,7 +92,7 @@ def refined(
             rough = ends(k, fine.coarser())
             gap = np.einsum("n,cnm->m", weight, ends(k, fine) - rough) / _FEWEST_COPIES
             wrong = float(np.sqrt(gap @ inverse @ gap))
-            if steps is not None or wrong <= _STEP_ERROR or here >= _MOST_STEPS:
+            if steps is not None or wrong <= enough or here >= _MOST_STEPS:
                 break
             here *= 2
         found.append(here)
