@@ -477,8 +477,8 @@ def _in_spreads(
 
 def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> LinearProblem:
     energy, periods = equations.energy, max(equations.period_of) + 1
-    if not np.all(np.abs(found.jacobian) < _TOO_LARGE):
-        raise unsettled()
+    if found.crossed is not None and not np.all(np.abs(found.jacobian) < _TOO_LARGE):
+        raise unsettled()  # particles escape
     weighted = weight @ found.jacobian
     covariance = equation_covariance(without_leverage(found.sides, weight))
     gram = found.jacobian.T @ weighted
@@ -499,14 +499,12 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
         conditioned: Conditioned, mixed: Float[np.ndarray, "P P"] | None = None
     ) -> GoodnessOfFit:
         jacobian = found.jacobian if mixed is None else found.jacobian @ mixed
-        return goodness_of_fit(
-            found.observed - jacobian @ conditioned.mean.ravel(),
-            weight,
-            jacobian,
-            conditioned.joint_inverse(),
-            covariance,
-            np.tile(conditioned.ridge, periods),
-        )
+        ridge = np.tile(conditioned.ridge, periods)
+        inverse = conditioned.joint_inverse()
+        if found.crossed is not None:  # what is left over was lessened by the noise of X as well
+            inverse = np.linalg.inv(jacobian.T @ weight @ jacobian + np.diag(ridge))
+        left = found.observed - jacobian @ conditioned.mean.ravel()
+        return goodness_of_fit(left, weight, jacobian, inverse, covariance, ridge)
 
     return LinearProblem(
         energy,

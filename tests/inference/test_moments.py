@@ -5,8 +5,10 @@ import pytest
 
 from bayesjko.demos import demo
 from bayesjko.fit import fit
+from bayesjko.inference import moments
 from bayesjko.inference.calibration import calibrated_ridge, sandwich
 from bayesjko.inference.conditioning import condition
+from bayesjko.intervals import shortest_interval
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.residual import Statistics
@@ -41,6 +43,39 @@ def test_intervals_hold_the_truth_as_often_as_they_say(likelihood):
         assert abs(np.mean(scores)) < 0.8
         assert 0.5 < np.sqrt(np.mean(np.square(scores))) < 1.55
     assert np.mean(np.array(p_values) < 0.05) <= 0.25
+
+
+def test_many_tests_that_say_little_of_beta_are_not_sure_of_it():
+    """Near equilibrium: what the slopes' own noise seems to tell must not count."""
+    held = []
+    for seed in range(6):
+        snapshots = simulate(
+            "quadratic", beta=0.2, particles=400, start="normal",
+            times=[0.0, 0.1, 0.2, 0.3, 0.4, 0.6], seed=seed,
+        )  # fmt: skip
+        result = fit(snapshots, likelihood="flow", potential="poly:2", draws=400)
+        low, high = shortest_interval(result.beta, 0.9)
+        held.append(low <= 0.2 <= high)
+    assert sum(held) >= 4, held
+
+
+def test_a_second_solution_is_told(monkeypatch):
+    snapshots = bowl(3, n=200)
+    options = {"likelihood": "flow", "potential": "poly:2", "draws": 8, "tests": 4}
+    usual = fit(snapshots, **options)
+    assert not any("two solutions" in note for note in usual.posterior.notes)
+    monkeypatch.setattr(moments, "_APART", 0.0)  # now every end of a search is another one
+    told = [note for note in fit(snapshots, **options).posterior.notes if "two solutions" in note]
+    assert len(told) == 1
+    assert "no forces at all" in told[0]
+
+
+def test_a_second_search_finds_what_the_first_has_found():
+    snapshots = simulate(
+        "double_well", beta=0.2, particles=300, start="normal", times=[0.0, 0.05, 0.1, 0.2], seed=1
+    )
+    result = fit(snapshots, likelihood="flow", potential="poly:4", draws=8)
+    assert not any("two solutions" in note for note in result.posterior.notes)
 
 
 def test_a_rotating_population_is_no_gradient_flow():
