@@ -119,7 +119,7 @@ def without_own_noise(problem: LinearProblem, options: InferenceOptions) -> Line
     (block,) = problem.blocks
     found = conditioned_problem(problem, options)
     at, ridge = found.mean.ravel(), np.tile(found.ridge, found.mean.shape[0])
-    gram = mixed.T @ own.gram @ mixed
+    gram = mixed.T @ own.gram() @ mixed
     inverse = condition((replace(block, gram=gram),), found.ridge, problem.noise).joint_inverse()
     bias = np.linalg.solve(mixed, own.bias(mixed @ inverse @ mixed.T))
     moment = block.moment + (gram - block.gram) @ at - gram @ bias - ridge * bias

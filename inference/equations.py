@@ -20,6 +20,8 @@ from bayesjko.models.likelihoods.weak import WeakSums, generator, pull
 
 __all__ = ["Equations", "Linearised"]
 
+_TOO_LARGE = 1e30  # of a slope: the square of much more is no number
+
 
 @dataclass(frozen=True, eq=False)
 class Linearised:
@@ -38,6 +40,11 @@ class Linearised:
     jacobian: Float[np.ndarray, "E P"]
     sides: list[Sides]
     crossed: Crossed | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the slope is of numbers that can be squared: not where particles escape."""
+        return bool(np.all(np.abs(self.jacobian) < _TOO_LARGE))
 
 
 @dataclass(frozen=True, eq=False)

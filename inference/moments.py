@@ -53,7 +53,6 @@ _LEAST_INFORMING = 0.1  # of a direction's information in XᵀΣ_W⁻¹X: the re
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _HELD, _FEWEST_HELD = 2**21, 4096
 _MOST_SHIFT, _MOST_BEND = 1.0, 0.25  # that a quadrature may leave
-_TOO_LARGE = 1e30  # of a slope: the square of more is no number
 _SCOUTS = 2  # copies of each path, to see where a search leads
 _APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
 _PROBES = 200  # particles of each snapshot at which forces are compared
@@ -264,19 +263,21 @@ def _elsewhere(
     nowhere = np.zeros_like(here.mean)
     if equations.energy.internal:
         nowhere[:, -1] = np.maximum(here.mean[:, -1], 0.0)
-    start = replace(here, mean=nowhere)
+    start, spread = replace(here, mean=nowhere), here.joint_inverse()
+
+    def away(found: Conditioned) -> float:
+        change = found.mean - here.mean
+        return _in_spreads(equations.energy, equations.snapshots, change, spread)
+
     try:
         other, moved = _scouted(equations, weight, start, options, moments, resolution)
-        there = conditioned_problem(other, options)
-        spread = here.joint_inverse()
-        apart = _in_spreads(equations.energy, equations.snapshots, there.mean - here.mean, spread)
-        if not (moved < CLOSE and apart > _APART):
-            return problem, resolution, ()
-        other, finer, moved = _settled(equations, weight, there, options, moments)
+        there, finer = conditioned_problem(other, options), resolution
+        if moved < CLOSE and away(there) > _APART:
+            other, finer, moved = _settled(equations, weight, there, options, moments)
+            there = conditioned_problem(other, options)
     except InputError:  # a search that leaves all data behind
         return problem, resolution, ()
-    there = conditioned_problem(other, options)
-    apart = _in_spreads(equations.energy, equations.snapshots, there.mean - here.mean, spread)
+    apart = away(there)
     if not (moved < CLOSE and apart > _APART):
         return problem, resolution, ()
     excess, its = _excess(problem, here), _excess(other, there)
@@ -350,7 +351,7 @@ def _solve(
         ridge = np.tile(solution.ridge, len(at))
 
         def objective(found: Linearised, theta: np.ndarray, ridge: np.ndarray = ridge) -> float:
-            if not np.all(np.abs(found.jacobian) < _TOO_LARGE):
+            if not found.bounded:
                 return np.inf
             gap = found.observed - found.jacobian @ theta.ravel()
             value = gap @ weight @ gap + theta.ravel() ** 2 @ ridge
@@ -477,16 +478,16 @@ def _in_spreads(
 
 def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> LinearProblem:
     energy, periods = equations.energy, max(equations.period_of) + 1
-    if found.crossed is not None and not np.all(np.abs(found.jacobian) < _TOO_LARGE):
-        raise unsettled()  # particles escape
+    if found.crossed is not None and not found.bounded:
+        raise unsettled()
     weighted = weight @ found.jacobian
     covariance = equation_covariance(without_leverage(found.sides, weight))
     gram = found.jacobian.T @ weighted
     moment = weighted.T @ found.observed
-    own_noise = None
-    if found.crossed is not None:
-        moment = gram @ found.at + found.crossed.score
-        own_noise = OwnNoise(_informing(found.crossed.gram, gram), found.crossed.bias)
+    own_noise, crossed = None, found.crossed
+    if crossed is not None:
+        moment = gram @ found.at + crossed.score
+        own_noise = OwnNoise(lambda: _informing(crossed.gram, gram), crossed.bias)
     statistics = Statistics(
         gram=gram,
         moment=moment,
@@ -500,9 +501,11 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
     ) -> GoodnessOfFit:
         jacobian = found.jacobian if mixed is None else found.jacobian @ mixed
         ridge = np.tile(conditioned.ridge, periods)
-        inverse = conditioned.joint_inverse()
-        if found.crossed is not None:  # what is left over was lessened by the noise of X as well
-            inverse = np.linalg.inv(jacobian.T @ weight @ jacobian + np.diag(ridge))
+        if crossed is None:
+            inverse = conditioned.joint_inverse()
+        else:  # what is left over was lessened by the noise of X as well
+            shared = gram if mixed is None else mixed.T @ gram @ mixed
+            inverse = np.linalg.inv(shared + np.diag(ridge))
         left = found.observed - jacobian @ conditioned.mean.ravel()
         return goodness_of_fit(left, weight, jacobian, inverse, covariance, ridge)
 
@@ -527,8 +530,8 @@ def _informing(
     where there is hardly any information its own noise may make it so.
     """
     values, vectors = np.linalg.eigh(shared)
-    root = vectors * np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))
-    inverse = vectors / np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))
+    scale = np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))
+    inverse = vectors / scale
     ratios, turned = np.linalg.eigh(inverse.T @ gram @ inverse)
-    kept = root @ turned
+    kept = (vectors * scale) @ turned
     return np.asarray((kept * np.maximum(ratios, _LEAST_INFORMING)) @ kept.T)

@@ -73,12 +73,12 @@ class OwnNoise:
     """What an estimating function whose slope and weight are estimated too is without their noise.
 
     Attributes:
-        gram: its slope. The problem's own, which counts noise as information, is the safer one on
-            the way to a solution.
+        gram: its slope, found when it is asked for. The problem's own, which counts noise as
+            information, is the safer one on the way to a solution.
         bias: Q⁻¹ of the solution ↦ how far off it is on average.
     """
 
-    gram: Float[np.ndarray, "P P"]
+    gram: Callable[[], Float[np.ndarray, "P P"]]
     bias: Callable[[Float[np.ndarray, "P P"]], Float[np.ndarray, " P"]]
 
 

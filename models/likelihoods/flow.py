@@ -132,9 +132,8 @@ def moments_of_paths(
     shares = np.where(fold[:, None] == np.arange(fold.max() + 1), weight[:, None], 0.0)
     jacobians = np.zeros((shares.shape[1], tests.size, energy.size))
     with double():
-        for points, share, part in _starts(energy, cloud, weight, paths):
-            first = sum(map(len, values))
-            own = shares[first : first + len(points)]
+        for index, (points, share, part) in enumerate(_starts(energy, cloud, weight, paths)):
+            own = shares[index * len(points) : (index + 1) * len(points)]
             own = np.pad(own, ((0, len(points) - len(own)), (0, 0)))
             end, slope = _walk(energy, coefficients, points, share, duration, part, sensitive=True)
             value, moved = _tested(tests, end, slope, own)

@@ -74,7 +74,7 @@ def test_score_and_slope_are_of_each_fold_with_the_others(unequal):
 def test_nothing_is_shared():
     """At the truth, where all means are equal: zero on average, and not so if all are together."""
     apart, plain = [], []
-    for seed in range(200):
+    for seed in range(600):
         values, weights, _, slopes, gap = population(seed)
         apart.append(crossed(seed)[0].score)
         weighed = np.linalg.solve(weight_covariance(values, weights, SHRINKAGE), gap)
