@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["BLOCK", "blocks", "evenly", "weighted_blocks"]
+__all__ = ["block_rows", "blocks", "evenly", "weighted_blocks"]
 
-BLOCK = 256
-"""Rows of a block; small, since what fills up the last one is computed for nothing."""
+_ROWS = 256  # small, since what fills up the last block is computed for nothing
+_ROWS_AT_ONCE = 4096  # of an accelerator, which is as quick with many as with few
+
+
+def block_rows() -> int:
+    """Rows of a block."""
+    return _ROWS if jax.default_backend() == "cpu" else _ROWS_AT_ONCE
 
 
 def evenly(count: int, most: int) -> Int[np.ndarray, " r"]:
@@ -23,8 +29,9 @@ def evenly(count: int, most: int) -> Int[np.ndarray, " r"]:
     return np.arange(kept) * count // kept
 
 
-def blocks(rows: Float[np.ndarray, "n *c"], size: int = BLOCK) -> Iterator[Any]:
+def blocks(rows: Float[np.ndarray, "n *c"], size: int | None = None) -> Iterator[Any]:
     """Blocks of so many consecutive rows, the last one filled up with its own last row."""
+    size = size or block_rows()
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         missing = size - len(part)
@@ -32,9 +39,10 @@ def blocks(rows: Float[np.ndarray, "n *c"], size: int = BLOCK) -> Iterator[Any]:
 
 
 def weighted_blocks(
-    points: Float[np.ndarray, "n d"], weight: Float[np.ndarray, " n"], size: int = BLOCK
+    points: Float[np.ndarray, "n d"], weight: Float[np.ndarray, " n"], size: int | None = None
 ) -> Iterator[tuple[Any, Any]]:
     """Blocks of points with their weights, what fills up the last one weighing nothing."""
+    size = size or block_rows()
     for start, part in zip(range(0, len(points), size), blocks(points, size), strict=True):
         share = weight[start : start + size]
         yield part, np.pad(share, (0, size - len(share)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 import jax
 
@@ -17,10 +17,17 @@ def double() -> Iterator[None]:
         yield
 
 
-def wide() -> AbstractContextManager[None]:
-    """`double` on a processor, and the user's own (single) precision on an accelerator.
+@contextmanager
+def wide() -> Iterator[None]:
+    """`double` on a processor, and single precision on an accelerator, whatever the user's setting.
 
     For what is large and summed in double precision on the host: designs over particles, whose
-    round-off is far below their noise, and whose double precision is slow or absent there.
+    round-off is far below their noise, and whose double precision is slow or absent there. All 24
+    bits are asked for, since a GPU left to itself multiplies matrices with ten.
     """
-    return double() if jax.default_backend() == "cpu" else nullcontext()
+    if jax.default_backend() == "cpu":
+        with double():
+            yield
+    else:
+        with jax.enable_x64(False), jax.default_matmul_precision("highest"):
+            yield

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bayesjko.models.bases import Basis, Scaled, build_basis
-from bayesjko.models.blocks import BLOCK, weighted_blocks
+from bayesjko.models.blocks import block_rows, weighted_blocks
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.models.precision import double
@@ -125,7 +125,8 @@ def field_of(
     """
     if energy.interaction is None:
         return Field(energy.potential, None, energy.internal)
-    size = BLOCK * -(-len(cloud) // BLOCK)
+    rows = block_rows()
+    size = rows * -(-len(cloud) // rows)
     ((points, share),) = weighted_blocks(cloud, weight, size)
     return _around(energy, points, share)
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from bayesjko.models.blocks import BLOCK
+from bayesjko.models.blocks import block_rows
 from bayesjko.models.data import Couplings
 from bayesjko.models.energies.linear import Field, LinearEnergy, field_of
 from bayesjko.models.precision import wide
@@ -92,9 +92,10 @@ def statistics(
     points = evaluation_points(couplings, scheme)
     m, d = points.shape
     n, tau = float(couplings.effective_count), float(couplings.duration)
-    most = max(BLOCK, _DESIGN_BYTES // (8 * d * max(energy.size, 1)))
+    few = block_rows()
+    most = max(few, _DESIGN_BYTES // (8 * d * max(energy.size, 1)))
     most = 1 << (most.bit_length() - 1)
-    chunk = most if m > most else BLOCK  # two sizes are ever compiled
+    chunk = most if m > most else few  # two sizes are ever compiled
     move = np.asarray(couplings.target - couplings.source)
     weight = np.asarray(couplings.weight)
     gram = np.zeros((energy.size, energy.size))

@@ -51,6 +51,7 @@ def test_chains_run_side_by_side_on_two_devices_of_the_processor(snapshots, tmp_
     assert found.diagnostics.r_hat < 1.02
 
 
+@pytest.mark.processor
 def test_without_a_gpu_there_is_a_sentence(snapshots, capsys):
     assert main([snapshots, *OPTIONS, "--device", "gpu"]) == 2
     assert "JAX sees no GPU here" in capsys.readouterr().err

@@ -49,6 +49,7 @@ def same(one, other):
     np.testing.assert_allclose(one.standardisation.mean, other.standardisation.mean, atol=1e-12)
 
 
+@pytest.mark.processor
 def test_parts_say_what_memory_says(store, snapshots):
     parts = open_population(store, rows=150)
     assert [sum(sizes) for sizes in parts.sizes] == [400] * 3
@@ -64,6 +65,7 @@ def test_couplings_in_parts_are_those_in_memory(store, snapshots, monkeypatch):
     same(parts, bayesjko.fit(snapshots, settings))
 
 
+@pytest.mark.processor
 def test_thinned_they_say_the_same(store, snapshots, monkeypatch):
     """Where only some particles are asked for what must be known of single ones."""
     full = bayesjko.fit(snapshots, SETTINGS)
@@ -90,6 +92,7 @@ class Deadly:
         return self.part()
 
 
+@pytest.mark.processor
 @pytest.mark.filterwarnings("ignore")  # of Dask's own, at a worker's death
 def test_a_worker_killed_costs_a_retry(snapshots, tmp_path):
     """By both likelihoods, in processes, where the memory of this one says the same."""

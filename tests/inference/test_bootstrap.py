@@ -56,6 +56,7 @@ def test_at_its_own_weights_the_estimate_is_the_estimate(changes):
         assert ours.count == theirs.count
 
 
+@pytest.mark.processor
 def test_a_weight_is_so_many_particles():
     """Weights 2, 1, 0 are the particles twice, once and not: couplings, densities and all."""
     data = standard()

@@ -55,6 +55,7 @@ def check(golden, name):
     assert difference < 1e-8
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("name", TERMS)
 def test_our_own_golden_arrays(name):
     check(load(HERE / "jkonet_star.npz"), name)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import bayesjko
-from bayesjko.models.blocks import BLOCK, blocks, weighted_blocks
+from bayesjko.models.blocks import block_rows, blocks, weighted_blocks
+
+ROWS = block_rows()
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
 
@@ -29,11 +31,11 @@ def compilations():
         jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize("count", [1, BLOCK, BLOCK + 1])
+@pytest.mark.parametrize("count", [1, ROWS, ROWS + 1])
 def test_blocks_hold_every_row_once(count):
     points = np.random.default_rng(0).normal(size=(count, 2))
     parts = list(weighted_blocks(points, np.ones(count)))
-    assert {part.shape for part, _ in parts} == {(BLOCK, 2)}
+    assert {part.shape for part, _ in parts} == {(ROWS, 2)}
     assert sum(weight.sum() for _, weight in parts) == count
     kept = np.concatenate([part[weight > 0] for part, weight in parts])
     np.testing.assert_array_equal(kept, points)

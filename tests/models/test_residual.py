@@ -61,6 +61,7 @@ def close(found, expected, rtol=1e-11):
     assert found.count == pytest.approx(expected.count, rel=1e-15)
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_sums_are_those_of_a_loop_over_pairs_of_unequal_intervals(scheme):
     gram, moment, square, count = np.zeros((9, 9)), np.zeros(9), 0.0, 0.0
@@ -78,6 +79,7 @@ def test_the_sums_are_those_of_a_loop_over_pairs_of_unequal_intervals(scheme):
     close(found, residual.Statistics(gram, moment, square, count))
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_their_quadratic_is_the_sum_of_squared_residuals(scheme):
     interval = couplings(30)
@@ -90,6 +92,7 @@ def test_their_quadratic_is_the_sum_of_squared_residuals(scheme):
     )
 
 
+@pytest.mark.processor
 def test_particles_moved_by_the_force_itself_leave_no_residual():
     interval = couplings(30)
     theta = np.random.default_rng(3).normal(size=ENERGY.size)
@@ -108,12 +111,14 @@ def test_chunks_do_not_matter(scheme, monkeypatch):
     close(statistics(ENERGY, interval, scheme), whole)
 
 
+@pytest.mark.processor
 def test_order_of_the_pairs_does_not_matter():
     interval = couplings()
     order = np.random.default_rng(0).permutation(PAIRS)
     close(statistics(ENERGY, rows(interval, order)), statistics(ENERGY, interval))
 
 
+@pytest.mark.processor
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_pair_split_in_two_counts_the_same(scheme):
     interval = couplings()
@@ -165,6 +170,7 @@ def rows(interval, order):
     )
 
 
+@pytest.mark.processor
 def test_on_an_accelerator_designs_are_single_and_sums_double(monkeypatch):
     energy, coupling = ENERGY, couplings()
     exact = statistics(energy, coupling)
