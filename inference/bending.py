@@ -2,13 +2,16 @@
 
 The estimating function S(θ) = XᵀΣ_W⁻¹g(θ) of the conjugate solve is linear in θ near its root only.
 Its departure from that is simulated with random numbers that are frozen, so that a sampler sees one
-smooth function, and on a part of the particles: it is a correction, its own noise one to that.
+smooth function, on a part of the particles and in single precision: it is a correction, its own
+noise one to that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +24,8 @@ from bayesjko.models.likelihoods.flow import mean_of_paths
 from bayesjko.models.precision import double
 
 __all__ = ["Bend", "bending"]
+
+_Tree = TypeVar("_Tree")
 
 Bend = Callable[[Float[Array, " P"]], Float[Array, " P"]]
 """θ ↦ the coefficients at which the linearised estimating function is what it is at θ."""
@@ -65,24 +70,17 @@ def bending(
         paths = equations.paths(k, copies, steps, count=len(rows))
         starts.append((cloud[rows], share[rows] / share[rows].sum(), paths))
 
+    energy, tests, starts = _single((equations.energy, equations.tests, starts))
+
     def moments(theta: Float[Array, " P"]) -> Float[Array, " E"]:
-        each = theta.reshape(at.shape)
-        return jnp.concatenate(
-            [
-                mean_of_paths(
-                    equations.energy,
-                    equations.tests,
-                    each[period],
-                    jnp.asarray(cloud),
-                    jnp.asarray(share),
-                    float(duration),
-                    paths,
-                )
-                for period, duration, (cloud, share, paths) in zip(
-                    periods, snapshots.durations, starts, strict=True
-                )
-            ]
-        )
+        each = theta.reshape(at.shape).astype(jnp.float32)
+        means = [
+            mean_of_paths(energy, tests, each[period], cloud, share, float(duration), paths)
+            for period, duration, (cloud, share, paths) in zip(
+                periods, snapshots.durations, starts, strict=True
+            )
+        ]
+        return jnp.concatenate(means).astype(theta.dtype)
 
     with double():
         here = jnp.asarray(at.ravel())
@@ -95,3 +93,10 @@ def bending(
         return theta - pushed @ departure
 
     return bend
+
+
+def _single(tree: _Tree) -> _Tree:
+    """All floating-point arrays in it in single precision."""
+    return jax.tree.map(
+        lambda a: jnp.asarray(a, jnp.float32) if eqx.is_inexact_array_like(a) else a, tree
+    )

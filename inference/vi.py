@@ -37,11 +37,11 @@ GUIDES: Mapping[str, Callable[..., autoguide.AutoContinuous]] = {
 }
 """Families by the name a user gives them."""
 
-_STEPS = 2000
+_STEPS, _FEW_STEPS = 2000, 500  # fewer where each draw simulates a population
 _BLOCK = 250
 _RATE = 0.02  # of Adam at the start; falls to a hundredth along a cosine
 _PARTICLES = 16  # draws that each step's gradient is a mean over
-_FEW = 4  # the same, where each draw simulates a population
+_FEW = 2  # the same, where each draw simulates a population
 _WIDTH = 0.5  # of the family at the start, in units of the whitened posterior's
 
 
@@ -50,8 +50,10 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run) -> Poster
     found = conditioned_problem(problem, options)
     with double():
         target = target_of(linear_program(problem, options, found))
-        particles = _PARTICLES if problem.bending is None else _FEW
-        positions, ratios, complete = approximate(target, options, run, particles=particles)
+        steps, particles = (_STEPS, _PARTICLES) if problem.bending is None else (_FEW_STEPS, _FEW)
+        positions, ratios, complete = approximate(
+            target, options, run, steps=steps, particles=particles
+        )
         sites = sites_of(target, positions)
     notes = () if complete else ("Interrupted: the approximation had not settled yet.",)
     stats = {"log_importance_ratio": ratios}
@@ -61,7 +63,12 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run) -> Poster
 
 
 def approximate(
-    target: Target, options: InferenceOptions, run: Run, *, particles: int = _PARTICLES
+    target: Target,
+    options: InferenceOptions,
+    run: Run,
+    *,
+    steps: int = _STEPS,
+    particles: int = _PARTICLES,
 ) -> tuple[Float[np.ndarray, "chain draw P"], Float[np.ndarray, "chain draw"], bool]:
     """Independent draws of the best member of the family, and log p − log q of each."""
     guide = GUIDES[options.guide](
@@ -69,7 +76,7 @@ def approximate(
         init_loc_fn=init_to_value(values={"position": jnp.zeros(target.size)}),
         init_scale=_WIDTH,
     )
-    rate = optax.cosine_decay_schedule(_RATE, _STEPS, 0.01)
+    rate = optax.cosine_decay_schedule(_RATE, steps, 0.01)
     svi = SVI(_as_model(target), guide, optax.adam(rate), Trace_ELBO(particles))
     key, own = jax.random.split(jax.random.PRNGKey(options.seed))
     state, complete = svi.init(own), True
@@ -78,9 +85,9 @@ def approximate(
     def advance(state):  # type: ignore[no-untyped-def]
         return jax.lax.fori_loop(0, _BLOCK, lambda _, s: svi.update(s)[0], state)
 
-    with tqdm(total=_STEPS, disable=not run.progress, desc="approximating", unit="step") as bar:
+    with tqdm(total=steps, disable=not run.progress, desc="approximating", unit="step") as bar:
         try:
-            for _ in range(0, _STEPS, _BLOCK):
+            for _ in range(0, steps, _BLOCK):
                 state = jax.block_until_ready(advance(state))
                 bar.update(_BLOCK)
         except KeyboardInterrupt:

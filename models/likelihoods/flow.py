@@ -104,11 +104,11 @@ def mean_of_paths(
     duration: float,
     paths: Paths,
 ) -> Float[Array, " M"]:
-    """E[ψ(X_τ)] over a cloud and its paths' noise, for whoever differentiates it."""
+    """E[ψ(X_τ)] over a cloud and its paths' noise, for whoever differentiates it, in its precision."""
     copies, steps, n, d = paths.noise.shape
     shares = jnp.tile(weight, copies) / copies
-    start = jnp.tile(cloud, (copies, 1)), jnp.zeros((copies * n, d, 0))
-    dt = jnp.asarray(duration / steps)
+    start = jnp.tile(cloud, (copies, 1)), jnp.zeros((copies * n, d, 0), cloud.dtype)
+    dt = jnp.asarray(duration / steps, cloud.dtype)
     end, _ = _steps(energy, coefficients, start, shares, dt, paths, sensitive=False)
     return shares @ jax.vmap(tests.value)(end)
 
@@ -218,7 +218,7 @@ def _steps(
 
     def moved(field: Field, x, sensitivity):  # type: ignore[no-untyped-def]
         """The drift at one point, and what it does to the sensitivity there."""
-        design = field.drift_design(x)
+        design = field.drift_design(x).astype(x.dtype)
         if not sensitive:
             return design @ felt, sensitivity
         steer = jax.jacfwd(lambda point: field.drift_design(point) @ felt)(x)
