@@ -19,6 +19,7 @@ __all__ = ["EXPERIMENT"]
 
 INTERVALS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _SUFFIX = "_paired"  # of a truth's name
+_LEAST_WIDTH = 7.5  # inches, of a title and a legend
 _STEP = 5e-4  # of the simulated truth at most: the steepest walls turn a particle in 0.01
 
 METHODS = {
@@ -29,11 +30,16 @@ METHODS = {
     "flow": {"likelihood": "flow"},
 }
 
+NETWORK = {
+    "flow_network": {"likelihood": "flow", "method": "vi", "potential": "mlp:64,64"},
+}
+"""A network for V instead of the truth's basis, inferred by VI."""
+
 _STROKES: Mapping[str, dict[str, Any]] = {
     name: {"color": colour, "marker": mark, "linestyle": line}
     for name, colour, mark, line in zip(
-        METHODS, (CYCLE[4], CYCLE[1], CYCLE[3], BLUE, BLACK), "o^vsD", ("-.", ":", "--", "-", "-"),
-        strict=True,
+        (*METHODS, *NETWORK), (CYCLE[4], CYCLE[1], CYCLE[3], BLUE, BLACK, CYCLE[2]), "o^vsDX",
+        ("-.", ":", "--", "-", "-", "-"), strict=True,
     )
 }  # fmt: skip
 
@@ -106,7 +112,7 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
     with styled():
         figure = new_figure(
             "What is made of snapshots further and further apart (bars: 2 standard errors)",
-            4.2 * len(truths),
+            max(4.2 * len(truths), _LEAST_WIDTH),
             2.1 * len(_QUANTITIES) + 0.8,
         )
         panels = figure.subplots(len(_QUANTITIES), len(truths), sharex=True, squeeze=False)
@@ -117,8 +123,10 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
                 _draw_panel(axes, table[table["truth"] == truth], quantity)
         for axes, label in zip(panels[:, 0], _QUANTITIES.values(), strict=True):
             axes.set_ylabel(label)
-        handles, names = panels[0, 0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=5)
+        panels[0, 0].set_xlim(table["interval"].min() / 1.5, table["interval"].max() * 1.5)
+        entries = [axes.get_legend_handles_labels() for axes in panels[0]]
+        named = {name: handle for pair in entries for handle, name in zip(*pair, strict=True)}
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3)
         save(figure, path)
 
 
@@ -151,6 +159,7 @@ EXPERIMENT = Experiment(
     studies=(
         Study(_cases(1000, INTERVALS), METHODS, 50, recover),
         Study(_cases(1000, INTERVALS, paired=True), PAIRED, 50, recover),
+        Study(_cases(1000, (0.05,), ("tilted_double_well",)), NETWORK, 10, recover),
     ),
     smoke=(
         Study(
