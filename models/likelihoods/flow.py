@@ -104,7 +104,7 @@ def mean_of_paths(
     duration: float,
     paths: Paths,
 ) -> Float[Array, " M"]:
-    """E[ψ(X_τ)] over a cloud and its paths' noise, for whoever differentiates it, in its precision."""
+    """E[ψ(X_τ)] over a cloud and its paths' noise, in the cloud's precision; differentiable."""
     copies, steps, n, d = paths.noise.shape
     shares = jnp.tile(weight, copies) / copies
     start = jnp.tile(cloud, (copies, 1)), jnp.zeros((copies * n, d, 0), cloud.dtype)
