@@ -66,6 +66,15 @@ class Neural(Basis):
             x = jax.nn.softplus(jnp.asarray(weight) @ x + jnp.asarray(bias))
         return x
 
+    def gradient(self, x: Float[Array, " d"]) -> Float[Array, "d K"]:
+        slope = jnp.eye(len(x), dtype=x.dtype)
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            x = jnp.asarray(weight) @ x + jnp.asarray(bias)
+            # the last layer's values are not needed, which autodiff does not see
+            slope = jax.nn.sigmoid(x)[:, None] * (jnp.asarray(weight) @ slope)
+            x = jax.nn.softplus(x)
+        return slope.T
+
 
 class Tangent(Basis):
     """All weights of a trained network, as far as particles can tell.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from bayesjko.models.bases import Neural, Tangent, widths_of
+from bayesjko.models.bases import Even, Neural, Tangent, widths_of
 from bayesjko.models.bases.neural import layers_of, weight_slopes
 from bayesjko.models.precision import double
 from bayesjko.models.specification import decode, encode
@@ -32,6 +32,26 @@ def test_features_are_the_last_hidden_layer():
             (net.value(jnp.asarray(x + h)) - net.value(jnp.asarray(x - h))) / 2e-5 for h in step
         ]
         np.testing.assert_allclose(net.gradient(jnp.asarray(x)), slope, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("widths", [(4,), (5, 3)])
+def test_the_even_part_of_a_network_is_even_and_its_slopes_are_autodiffs(widths):
+    @jax.jit
+    def compared(basis, x):
+        found = basis.value(x), basis.gradient(x), basis.laplacian(x)
+        expected = jax.jacfwd(basis.value)(x).T
+        curvature = jnp.trace(jax.hessian(basis.value)(x), axis1=1, axis2=2)
+        return *found, expected, curvature
+
+    with double():
+        for basis in (network(widths), Even(network(widths))):
+            for x in points(3):
+                value, slope, laplacian, expected, curvature = compared(basis, x)
+                np.testing.assert_allclose(slope, expected, rtol=1e-10, atol=1e-12)
+                np.testing.assert_allclose(laplacian, curvature, rtol=1e-9, atol=1e-11)
+        there = compared(basis, -x)  # of the even part
+        np.testing.assert_allclose(there[0], value, rtol=1e-14)
+        np.testing.assert_allclose(there[1], -slope, rtol=1e-14)
 
 
 def test_the_first_layer_starts_steeper_by_the_frequency():
