@@ -1,7 +1,8 @@
-"""Potentials of networks: trained on the snapshots, then an energy of what is inferred of them."""
+"""Energies of networks: trained on the snapshots, then an energy of what is inferred of them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import jax
@@ -10,8 +11,8 @@ import numpy as np
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.residual import scored_couplings
 from bayesjko.inference.tangent import tangent_of
-from bayesjko.inference.training import Trained, train_network
-from bayesjko.models.bases import BasisError, Scaled, Stacked, widths_of
+from bayesjko.inference.training import Trained, train_networks
+from bayesjko.models.bases import BasisError, Neural, Scaled, Stacked, widths_of
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
 from bayesjko.models.errors import InputError
@@ -30,17 +31,23 @@ _MOST = 4000  # particles of each snapshot that networks are trained on
 _MOST_WEIGHTS = 20_000  # of a network all of whose weights are inferred
 
 
-def network_widths(potential: str) -> tuple[int, ...] | None:
-    """Hidden units of the network that a user named; None if the potential is no network.
+def network_widths(settings: FitSettings) -> dict[str, tuple[int, ...]]:
+    """Hidden units of each term, `potential` or `interaction`, that a user named a network.
 
     Raises:
         BasisError: it is one that cannot be read.
     """
+    named = {"potential": settings.potential, "interaction": settings.interaction}
+    found = {term: _widths(name) for term, name in named.items()}
+    return {term: widths for term, widths in found.items() if widths is not None}
+
+
+def _widths(name: str) -> tuple[int, ...] | None:
     try:
-        return widths_of(potential)
+        return widths_of(name)
     except ValueError as error:
         raise BasisError(
-            f"Cannot use {potential!r} as a network ({error}); write mlp:UNITS,UNITS, one number a "
+            f"Cannot use {name!r} as a network ({error}); write mlp:UNITS,UNITS, one number a "
             "hidden layer, as in mlp:64,64."
         ) from error
 
@@ -51,8 +58,16 @@ def check_network(settings: FitSettings) -> None:
     Raises:
         InputError: it cannot.
     """
-    network = network_widths(settings.potential) is not None
-    if settings.inferred == "all" and (not network or settings.method == "ensemble"):
+    networks = network_widths(settings)
+    if "interaction" in networks and (settings.inferred == "all" or settings.method == "ensemble"):
+        raise InputError(
+            "Of an interaction's network the last layer alone is inferred, and no ensemble is "
+            "made of it; take --inferred last-layer and another method, or a basis for the "
+            "interaction."
+        )
+    if settings.inferred == "all" and (
+        "potential" not in networks or settings.method == "ensemble"
+    ):
         raise InputError(
             "All weights are inferred of a network, and not of an ensemble's; take --potential "
             "mlp:64,64, or --inferred last-layer."
@@ -61,7 +76,7 @@ def check_network(settings: FitSettings) -> None:
 
 def network_energies(
     snapshots: Snapshots,
-    widths: tuple[int, ...],
+    widths: Mapping[str, tuple[int, ...]],
     scheme: Scheme,
     settings: FitSettings,
     *,
@@ -73,7 +88,7 @@ def network_energies(
 
     Args:
         snapshots: in standard units.
-        widths: units of each hidden layer.
+        widths: units of each hidden layer of the terms that are networks.
         scheme: where the residual's force is taken.
         settings: of the fit.
         members: how many networks.
@@ -83,14 +98,12 @@ def network_energies(
     Raises:
         InputError: the network is too large for what is asked of it.
     """
+    bases = {"potential": settings.potential, "interaction": settings.interaction}
+    named = bases | dict.fromkeys(widths, "none")
     others = None
-    if settings.internal or settings.interaction != "none":
+    if settings.internal or set(named.values()) != {"none"}:
         others = build_linear_energy(
-            snapshots,
-            potential="none",
-            interaction=settings.interaction,
-            internal=settings.internal,
-            seed=settings.seed,
+            snapshots, **named, internal=settings.internal, seed=settings.seed
         )
     couplings, _ = scored_couplings(
         _thinned(snapshots, settings.seed),
@@ -104,7 +117,7 @@ def network_energies(
     )
     energies = []
     for member in range(members):
-        trained = train_network(
+        trained = train_networks(
             couplings,
             widths,
             others,
@@ -164,23 +177,26 @@ def joined_posterior(members: list[Posterior], features: int) -> Posterior:
 
 def _energy(trained: Trained, snapshots: Snapshots, settings: FitSettings) -> LinearEnergy:
     """Linear in what is inferred."""
+    potential, interaction = trained.potential, trained.interaction
     energy = build_linear_energy(
         snapshots,
-        potential=trained.hidden,
-        interaction=settings.interaction,
+        potential=settings.potential if potential is None else potential.hidden,
+        interaction=settings.interaction if interaction is None else interaction.hidden,
         internal=settings.internal,
         seed=settings.seed,
     )
     if settings.inferred == "last-layer":
         return energy
-    count = sum(a.size for a in jax.tree.leaves((trained.hidden, trained.last)))
+    assert potential is not None  # all weights are inferred of its network
+    hidden, last = potential.hidden, np.asarray(potential.last)
+    assert isinstance(hidden, Neural)
+    count = sum(a.size for a in jax.tree.leaves((hidden, last)))
     if count > _MOST_WEIGHTS:
         raise InputError(
             f"The network has {count} weights, and of more than {_MOST_WEIGHTS} only the last "
             "layer can be inferred; take fewer units, or --inferred last-layer."
         )
-    last = np.asarray(trained.last)
-    tangent = tangent_of(trained.hidden, last, snapshots, seed=settings.seed)
+    tangent = tangent_of(hidden, last, snapshots, seed=settings.seed)
     return LinearEnergy(tangent, energy.interaction, energy.internal)
 
 

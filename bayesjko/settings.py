@@ -21,11 +21,11 @@ class FitSettings:
     the data's spread. Or a network, mlp:UNITS,UNITS with as many hidden layers as numbers: trained
     on the couplings, then inferred."""
     interaction: str = "none"
-    """Basis of the interaction W, likewise, but no network."""
+    """Basis of the interaction W, likewise, or an even network, as mlp:16."""
     inferred: Literal["last-layer", "all"] = "last-layer"
     """Networks: what is inferred once they are trained: the last layer, the others taken for known;
-    or all weights, as far as they move forces at the particles, the network taken for linear in
-    them (generalised Gauss-Newton)."""
+    or all weights of the potential's, as far as they move forces at the particles, the network
+    taken for linear in them (generalised Gauss-Newton)."""
     internal: bool = True
     """Learn the strength β of the internal energy (how much the particles diffuse)."""
     time_variation: Literal["static", "piecewise", "random-walk"] = "static"

@@ -2,11 +2,16 @@
 
 The loss is that of JKOnet* (Terpin et al., NeurIPS 2024) at the scheme's points. What is inferred
 afterwards is the last layer of what is trained here, or all of it.
+
+An interaction is felt from a whole population, too many for every step of a training. Each step
+feels a few particles for each pair, drawn anew. The square of an error that they make would punish
+forces for depending on which were drawn; the product of two errors, of particles drawn apart, is on
+average the square of the error that the whole population makes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,21 +19,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 from tqdm import tqdm
 
-from bayesjko.models.bases import Neural
+from bayesjko.models.bases import Basis, Even, Neural
 from bayesjko.models.data import Couplings
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.residual import Scheme, evaluation_points
 from bayesjko.models.precision import double
 
-__all__ = ["Trained", "Training", "train_network"]
+__all__ = ["Network", "Trained", "Training", "train_networks"]
+
+_CLOUD = 1000  # particles that stand for the population of an interval
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained.
+    """How networks are trained.
 
     Attributes:
         steps: of Adam.
@@ -38,6 +45,7 @@ class Training:
         frequency: how many times as steep as usual the first layer starts.
         held_out: share of the pairs that tell when to stop.
         look: steps between two looks at them.
+        felt: particles that each pair feels of the population in a step, twice.
     """
 
     steps: int = 3000
@@ -47,25 +55,62 @@ class Training:
     frequency: float = 6.0
     held_out: float = 0.2
     look: int = 100
+    felt: int = 4
+
+
+class Network(eqx.Module):
+    """A scalar function of a point.
+
+    Attributes:
+        hidden: its layers but for the last; of an interaction, their even part.
+        last: that one.
+    """
+
+    hidden: Basis
+    last: Float[Array | np.ndarray, " H"]
+
+    def slope(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
+        """Its gradient."""
+        return jax.grad(lambda z: self.hidden.value(z) @ self.last)(x)
 
 
 class Trained(eqx.Module):
     """All that is trained.
 
     Attributes:
-        hidden: layers of V but for the last.
-        last: that one.
-        others: coefficients of the terms beside V.
+        potential: V, if it is a network.
+        interaction: W, if it is one.
+        others: coefficients of the terms that are none.
     """
 
-    hidden: Neural
-    last: Float[Array | np.ndarray, " H"]
+    potential: Network | None
+    interaction: Network | None
     others: Float[Array | np.ndarray, " J"]
 
-    def force(self, z: Float[Array, " d"], design: Float[Array, "d J"]) -> Float[Array, " d"]:
-        """−∇V at a point, and what the other terms' design there makes of their coefficients."""
-        slope = jax.grad(lambda x: self.hidden.value(x) @ self.last)(z)
-        return -slope + design @ self.others
+    def forces(
+        self,
+        z: Float[Array, " d"],
+        design: Float[Array, "d J"],
+        felt: Float[Array, "2 S d"] | None,
+    ) -> list[Float[Array, " d"]]:
+        """The force at a point, −∇V − ∇W∗ρ and what the other terms' design there makes of it.
+
+        Args:
+            z: the point.
+            design: of the terms that are no networks.
+            felt: of an interaction, two samples of ρ.
+
+        Returns:
+            The force with each of the samples; the one force there is without an interaction.
+        """
+        own = design @ self.others
+        if self.potential is not None:
+            own = -self.potential.slope(z) + own
+        if self.interaction is None:
+            return [own]
+        assert felt is not None
+        slopes = jax.vmap(jax.vmap(self.interaction.slope))(z - felt)
+        return [own - each for each in jnp.mean(slopes, axis=1)]
 
 
 class _Pairs(eqx.Module):
@@ -75,15 +120,16 @@ class _Pairs(eqx.Module):
     move: Float[Array, "m d"]
     duration: Float[Array, " m"]
     weight: Float[Array, " m"]
-    design: Float[Array, "m d J"]  # of the terms beside the network's
+    design: Float[Array, "m d J"]  # of the terms that are no networks
+    interval: Int[Array, " m"]
 
     def take(self, rows: np.ndarray | Array) -> _Pairs:
         return jax.tree.map(lambda a: a[rows], self)
 
 
-def train_network(
+def train_networks(
     couplings: Sequence[Couplings],
-    widths: Sequence[int],
+    widths: Mapping[str, Sequence[int]],
     others: LinearEnergy | None,
     scheme: Scheme,
     *,
@@ -91,17 +137,17 @@ def train_network(
     training: Training | None = None,
     progress: bool = False,
 ) -> Trained:
-    """The network −∇V that explains the couplings best, beside the other terms.
+    """The networks whose forces explain the couplings best, beside the other terms.
 
     Some pairs are held out, and the weights kept that explain them best: couplings are noisy, and
     a network that follows each of them has features of no use for others.
 
     Args:
         couplings: with the density's gradient, if there is an internal term.
-        widths: units of each hidden layer.
+        widths: units of each hidden layer of the `potential`, of the `interaction` or of both.
         others: the energy's other terms, trained along.
         scheme: where the force is taken.
-        seed: of initial weights, batches and pairs held out.
+        seed: of initial weights, batches, particles felt and pairs held out.
         training: how; the defaults if None.
         progress: show a progress bar.
     """
@@ -112,16 +158,29 @@ def train_network(
     count = int(training.held_out * len(order))
     held, used = pairs.take(order[:count]), pairs.take(order[count:])
     key = jax.random.PRNGKey(seed)
-    hidden = Neural.initial(pairs.point.shape[1], widths, training.frequency, key)
-    model = Trained(hidden, jnp.zeros(hidden.size), jnp.zeros(pairs.design.shape[2]))
+    model = _untrained(pairs, widths, training, key)
+    clouds = _clouds(couplings, scheme) if "interaction" in widths else None
     state, best, least = _optimiser(training).init(model), model, np.inf
     rounds = max(1, training.steps // training.look)
     for index in tqdm(range(rounds), disable=not progress, desc="training", unit="look"):
         here = jax.random.fold_in(key, index)
-        model, state, loss = _advance(model, state, used, held, here, training)
+        model, state, loss = _advance(model, state, used, held, clouds, here, training)
         if float(loss) < least:
             best, least = model, float(loss)
     return jax.tree.map(lambda a: np.asarray(a, dtype=np.float64), best)
+
+
+def _untrained(
+    pairs: _Pairs, widths: Mapping[str, Sequence[int]], training: Training, key: PRNGKeyArray
+) -> Trained:
+    """Networks of random hidden layers that exert no force yet."""
+    networks: dict[str, Network | None] = {"potential": None, "interaction": None}
+    for term, units in widths.items():
+        own = key if term == "potential" else jax.random.split(key)[1]
+        hidden = Neural.initial(pairs.point.shape[1], units, training.frequency, own)
+        even = Even(hidden) if term == "interaction" else hidden
+        networks[term] = Network(even, jnp.zeros(hidden.size))
+    return Trained(**networks, others=jnp.zeros(pairs.design.shape[2]))
 
 
 @lru_cache
@@ -135,7 +194,7 @@ def _optimiser(training: Training):  # type: ignore[no-untyped-def]
 
 
 @eqx.filter_jit
-def _advance(model, state, used, held, key, training):  # type: ignore[no-untyped-def]
+def _advance(model, state, used, held, clouds, key, training):  # type: ignore[no-untyped-def]
     """As many steps as there are between two looks, and the loss that the look finds.
 
     All that a training needs is an argument: members of an ensemble are compiled for once.
@@ -143,27 +202,61 @@ def _advance(model, state, used, held, key, training):  # type: ignore[no-untype
     batch = min(training.batch, len(used.weight))
     total = jnp.cumsum(used.weight)
 
+    def loss(model, pairs, felt):  # type: ignore[no-untyped-def]
+        each = jax.vmap(lambda pair, near: _misfit(model, pair, near))(pairs, felt)
+        return jnp.sum(jnp.full(batch, 1.0 / batch) * each)
+
     def step(carry, key):  # type: ignore[no-untyped-def]
         model, state = carry
         rows = jnp.searchsorted(total, total[-1] * jax.random.uniform(key, (batch,)))
-        slope = jax.grad(_loss)(model, used.take(rows), jnp.full(batch, 1.0 / batch))
+        pairs = used.take(rows)
+        felt = _felt(clouds, pairs.interval, jax.random.fold_in(key, 1), training)
+        slope = jax.grad(loss)(model, pairs, felt)
         change, state = _optimiser(training).update(slope, state, model)
         return (eqx.apply_updates(model, change), state), None
 
     (model, state), _ = jax.lax.scan(step, (model, state), jax.random.split(key, training.look))
-    return model, state, _loss(model, held, held.weight / held.weight.sum())
+    # the same particles at every look, so that looks can be compared
+    felt = _felt(clouds, held.interval, jax.random.PRNGKey(0), training)
+    each = jax.lax.map(lambda pair: _misfit(model, *pair), (held, felt), batch_size=training.batch)
+    return model, state, jnp.sum(held.weight / held.weight.sum() * each)
 
 
-def _loss(model: Trained, pairs: _Pairs, weight: Float[Array, " m"]) -> Float[Array, ""]:
-    force = jax.vmap(model.force)(pairs.point, pairs.design)
-    error = pairs.move - pairs.duration[:, None] * force
-    return jnp.sum(weight * jnp.sum(error**2, axis=1) / pairs.duration)
+def _felt(
+    clouds: Float[Array, "T C d"] | None,
+    interval: Int[Array, " m"],
+    key: PRNGKeyArray,
+    training: Training,
+) -> Float[Array, "m 2 S d"] | None:
+    """Two samples of the population of each pair's interval."""
+    if clouds is None:
+        return None
+    shape = (len(interval), 2, training.felt)
+    return clouds[interval[:, None, None], jax.random.randint(key, shape, 0, clouds.shape[1])]
+
+
+def _misfit(model: Trained, pair: _Pairs, felt: Float[Array, "2 S d"] | None) -> Float[Array, ""]:
+    """‖y − x − τF‖²/τ of one pair; of an interaction, an estimate of it without bias."""
+    errors = [
+        pair.move - pair.duration * force for force in model.forces(pair.point, pair.design, felt)
+    ]
+    return jnp.sum(errors[0] * errors[-1]) / pair.duration
+
+
+def _clouds(couplings: Sequence[Couplings], scheme: Scheme) -> Float[Array, "T C d"]:
+    """The population that is felt in each interval, as so many particles of the same weight."""
+    clouds = []
+    for each in couplings:
+        total = np.cumsum(each.weight)
+        rows = np.searchsorted(total, total[-1] * (np.arange(_CLOUD) + 0.5) / _CLOUD)
+        clouds.append(evaluation_points(each, scheme)[rows])
+    return jnp.asarray(np.stack(clouds), jnp.float32)
 
 
 def _pairs(couplings: Sequence[Couplings], others: LinearEnergy | None, scheme: Scheme) -> _Pairs:
     """In single precision: noise of training is far larger than its round-off."""
     parts = []
-    for each in couplings:
+    for index, each in enumerate(couplings):
         points = evaluation_points(each, scheme)
         design = np.zeros((*points.shape, 0))
         if others is not None:
@@ -179,7 +272,10 @@ def _pairs(couplings: Sequence[Couplings], others: LinearEnergy | None, scheme: 
                 np.full(len(points), float(each.duration)),
                 float(each.effective_count) * np.asarray(each.weight),
                 design,
+                np.full(len(points), index),
             )
         )
-    whole = [jnp.asarray(np.concatenate(part), jnp.float32) for part in zip(*parts, strict=True)]
-    return _Pairs(whole[0], whole[1], whole[2], whole[3] / whole[3].sum(), whole[4])
+    columns = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    point, move, duration, weight, beside = (jnp.asarray(c, jnp.float32) for c in columns[:-1])
+    interval = jnp.asarray(columns[-1], jnp.int32)
+    return _Pairs(point, move, duration, weight / weight.sum(), beside, interval)

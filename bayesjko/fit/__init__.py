@@ -61,9 +61,9 @@ __all__ = [
 
 _TRAINED = (
     "The network's hidden layers are trained on these snapshots and then taken for known: the "
-    "intervals are those of its last layer, and a little too narrow (--inferred all and --method "
-    "ensemble are safer)."
+    "intervals are those of its last layer, and a little too narrow"
 )
+_SAFER = " (--inferred all and --method ensemble are safer)"  # where there is only a potential's
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
 _MOST_DRAWS = 10**7  # whatever an interval needs, and no array that NumPy cannot name
@@ -148,8 +148,8 @@ def fit(
         energy = joined_energy(energies)
         assert energies[0].potential is not None
         posterior = joined_posterior(posteriors, energies[0].potential.size)
-    if network_widths(settings.potential) is not None:
-        posterior = replace(posterior, notes=(*posterior.notes, _told(energy)))
+    if network_widths(settings):
+        posterior = replace(posterior, notes=(*posterior.notes, _told(energy, settings)))
     provenance = {
         "data_hash": snapshots.digest(),
         "seed": settings.seed,
@@ -172,8 +172,8 @@ def _energies(
     snapshots: Snapshots, settings: FitSettings, jobs: int, progress: bool
 ) -> list[LinearEnergy]:
     """The energy whose coefficients are sought; of an ensemble, each member's."""
-    widths = network_widths(settings.potential)
-    if widths is None:
+    widths = network_widths(settings)
+    if not widths:
         return [
             build_linear_energy(
                 snapshots,
@@ -213,11 +213,11 @@ def posterior_of(
     return unmixed(with_intervals(posterior, problem, options), problem)
 
 
-def _told(energy: LinearEnergy) -> str:
+def _told(energy: LinearEnergy, settings: FitSettings) -> str:
     """What is in the intervals of a network, for the summary."""
     potential = energy.potential
     if not isinstance(potential, Tangent):
-        return _TRAINED
+        return _TRAINED + ("" if "interaction" in network_widths(settings) else _SAFER) + "."
     return (
         f"The network: all {potential.directions.shape[1]} weights are inferred, along the "
         f"{potential.size} combinations that move forces at the particles, the network taken for "
@@ -298,7 +298,7 @@ def _check(settings: FitSettings) -> None:
             "none; take the residual likelihood, or the sandwich covariance, which holds for all."
         )
     if settings.method == "ensemble" and (
-        network_widths(settings.potential) is None or settings.members < 1
+        "potential" not in network_widths(settings) or settings.members < 1
     ):
         raise InputError(
             f"An ensemble is of networks, at least one, and here of {settings.members} potentials "

@@ -138,7 +138,7 @@ def _check(settings: FitSettings) -> None:
         "an interaction, which is felt from all particles at once": settings.interaction != "none",
         "held-out particles (score the result with bayesjko.evaluate)": settings.holdout > 0,
         "the bootstrap": settings.covariance == "bootstrap",
-        "a network": network_widths(settings.potential) is not None,
+        "a network": bool(network_widths(settings)),
         "an energy that wanders": settings.time_variation == "random-walk",
         "the flow likelihood (take weak)": settings.likelihood == "flow",
         "steps as long as an interval (take --scheme midpoint)": _likelihood(settings) == "residual"

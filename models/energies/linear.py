@@ -146,7 +146,7 @@ def build_linear_energy(
     snapshots: Snapshots,
     *,
     potential: str | Basis = "rbf:100",
-    interaction: str = "none",
+    interaction: str | Basis = "none",
     internal: bool = False,
     seed: int = 0,
 ) -> LinearEnergy:
@@ -155,7 +155,7 @@ def build_linear_energy(
     Args:
         snapshots: in standard units.
         potential: a basis, or one as `build_basis` reads it, or `none`.
-        interaction: likewise, for W(x − x′).
+        interaction: likewise, for W(x − x′); a basis has even features.
         internal: whether β is to be learned.
         seed: of centres, frequencies and subsamples.
 
@@ -174,8 +174,10 @@ def build_linear_energy(
                 basis = build_basis(basis, np.concatenate(clouds), seed=seed)
             terms["potential"] = Scaled(basis, _unit_gradient([basis] * len(clouds), clouds))
         if interaction != "none":
-            pairs = np.concatenate([_differences(cloud, rng) for cloud in clouds])
-            basis = build_basis(interaction, pairs, even=True, seed=seed)
+            basis = interaction
+            if isinstance(basis, str):
+                pairs = np.concatenate([_differences(cloud, rng) for cloud in clouds])
+                basis = build_basis(basis, pairs, even=True, seed=seed)
             few = [jnp.asarray(cloud[: _PAIRS // 4]) for cloud in clouds]
             felt = [basis.convolve(cloud, jnp.full(len(cloud), 1.0 / len(cloud))) for cloud in few]
             terms["interaction"] = Scaled(basis, _unit_gradient(felt, few))
