@@ -17,14 +17,14 @@ SETTINGS = FitSettings(
 )
 
 
-def attracted(seed):
+def attracted(seed, particles=200):
     return simulate(
         "flat",
         "gaussian",
         beta=0.0,
         interaction_scale=4.0,
         start="normal",
-        particles=200,
+        particles=particles,
         snapshots=4,
         tau=0.2,
         seed=seed,
@@ -83,8 +83,9 @@ def test_a_result_of_it_suffices_to_forecast(results, tmp_path):
 
 
 def test_it_stands_beside_a_network_for_the_potential_in_equations_of_moments():
-    changes = {"potential": "mlp:4", "interaction": "mlp:3", "internal": True, "tests": 20}
-    found = fit(attracted(2).select([0, 1, 2]), SETTINGS, likelihood="weak", **changes)
+    terms = {"potential": "mlp:4", "interaction": "mlp:3", "internal": True}
+    few = {"tests": 10, "copies": 2, "steps": 2}
+    found = fit(attracted(2, particles=60), SETTINGS, likelihood="weak", **terms, **few)
     assert found.energy.sizes == {"potential": 4, "interaction": 3, "internal": 1}
     assert found.identifiability.gauge is not None
     assert np.all(np.isfinite(found.posterior.coefficients))
