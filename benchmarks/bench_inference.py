@@ -17,7 +17,7 @@ from bayesjko.inference.conditioning import condition, draw_conditioned, maximis
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.random_walk import mixing, step_variances, walked
 from bayesjko.inference.smoothing import smoothed
-from bayesjko.inference.training import Training, train_network
+from bayesjko.inference.training import Training, train_networks
 from bayesjko.inference.tridiagonal import BlockTridiagonal
 from bayesjko.models.bases import Polynomial
 from bayesjko.models.data import Couplings, Snapshots
@@ -193,7 +193,8 @@ def test_training_of_a_network(benchmark, table):
     training = Training(steps=each * epochs, batch=batch)
 
     def trained():
-        return train_network([data], (64, 64), None, "implicit", training=training, seed=0)
+        widths = {"potential": (64, 64)}
+        return train_networks([data], widths, None, "implicit", training=training, seed=0)
 
     def seconds(work):
         start = time.process_time()  # each runs for a second, in which other work takes its part
