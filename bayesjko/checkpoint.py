@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesjko.inference.sharding import first_process, same_everywhere
 from bayesjko.models.errors import InputError
 
 __all__ = ["Block", "Checkpoint"]
@@ -68,13 +69,12 @@ class Checkpoint:
         self._fingerprint = json.loads(json.dumps(fingerprint, allow_nan=False))
         self._count = 0
         if not self.folder.exists():
-            return []
+            return self._agreed([])
         self._check()
         blocks: list[dict[str, np.ndarray]] = []
         while self._path(len(blocks)).exists():
             blocks.append(_read(self._path(len(blocks))))
-        self._count = len(blocks)
-        return blocks
+        return self._agreed(blocks)
 
     def append(self, block: Block) -> None:
         """Keep one more block.
@@ -86,6 +86,8 @@ class Checkpoint:
         for name, array in block.items():
             if np.asarray(array).dtype.hasobject:
                 raise TypeError(f"The block's {name} holds objects, which only pickle could write.")
+        if not first_process():
+            return
         if not self.folder.exists():
             self._make()
         target = self._path(self._count)
@@ -107,8 +109,18 @@ class Checkpoint:
 
     def discard(self) -> None:
         """Delete the blocks: the result is written."""
-        if self._fingerprint is not None:
+        if self._fingerprint is not None and first_process():
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _agreed(self, blocks: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        """The blocks, if all processes have found as many; none writes before all have looked."""
+        if not same_everywhere(len(blocks)):
+            raise InputError(
+                f"The processes of this run find different blocks in '{self.folder}'; give them a "
+                "folder that all of them see."
+            )
+        self._count = len(blocks)
+        return blocks
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:06d}.npz"

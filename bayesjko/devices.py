@@ -7,10 +7,11 @@ from typing import Literal
 
 import jax
 
+from bayesjko.inference.sharding import same_everywhere
 from bayesjko.models.errors import InputError
 from bayesjko.settings import FitSettings
 
-__all__ = ["SAMPLING", "Device", "spread_chains", "use_device"]
+__all__ = ["SAMPLING", "Device", "join_processes", "spread_chains", "use_device"]
 
 SAMPLING = ("nuts", "blackjax-nuts", "mclmc")
 """Methods that run Markov chains."""
@@ -37,6 +38,34 @@ def use_device(device: Device) -> None:
                 "JAX sees no GPU here; install JAX for one (pip install 'jax[cuda12]'), unset "
                 "JAX_PLATFORMS, or leave out --device gpu."
             ) from error
+
+
+def join_processes(
+    address: str | None = None, count: int | None = None, number: int | None = None
+) -> None:
+    """Join the processes that run the same program, on this machine or others.
+
+    By `jax.distributed`, before JAX's first computation. Then all meet once: on processors a first
+    meeting fails for who is half a minute late, and later ones wait for whoever compiles.
+
+    Args:
+        address: `host:port` at which the first process listens; None where JAX can find out all
+            three by itself (Slurm, Open MPI, Kubernetes, TPUs).
+        count: how many processes there are.
+        number: which of them this one is, from 0.
+
+    Raises:
+        InputError: JAX cannot join them.
+    """
+    try:
+        jax.distributed.initialize(address, count, number)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"JAX cannot join this process to others ({str(error).splitlines()[0]}); call "
+            "join_processes before anything else of JAX, in every process with the same address "
+            "and count and a number of its own."
+        ) from error
+    same_everywhere(0)
 
 
 def spread_chains(settings: FitSettings, jobs: int | None = None) -> int:

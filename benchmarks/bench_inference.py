@@ -122,6 +122,7 @@ def test_steps_of_a_forecast(beside):
     steps, count, particles = 20, 50, 1000
     with double():
         key = jax.random.PRNGKey(0)
+        keys = jax.random.split(key, count)
         theta = jnp.tile(jnp.full(energy.size, 0.1), (count, 1))
         clouds = jnp.asarray(np.random.default_rng(2).normal(size=(count, particles, 2)))
         weight = jnp.full(particles, 1 / particles)
@@ -144,7 +145,7 @@ def test_steps_of_a_forecast(beside):
         beside(
             f"forecast, {count * particles * steps / 1e6:g}·10⁶ particle steps",
             lambda: advance(
-                energy, theta, clouds, weight, jnp.asarray(0.02), steps, key
+                energy, theta, clouds, weight, jnp.asarray(0.02), steps, keys
             ).block_until_ready(),
             "one hand-written loop",
             lambda: walk(clouds, key).block_until_ready(),

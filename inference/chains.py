@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from bayesjko.inference.running import Block, Run
+from bayesjko.inference.sharding import over_devices
 from bayesjko.inference.target import Target
 
 __all__ = ["Chains", "Kernel", "run_chains"]
@@ -64,7 +65,7 @@ class Chains:
 def run_chains(
     target: Target, kernel: Kernel, *, chains: int, draws: int, seed: int, run: Run
 ) -> Chains:
-    """Chains side by side, over all devices if these share them evenly.
+    """Chains side by side, over all devices.
 
     The same seed gives the same bits, in one go or in several. An interruption (Ctrl-C) ends the
     run with the blocks that are done.
@@ -83,10 +84,10 @@ def run_chains(
     begun = time.perf_counter()
     keys = jax.random.split(jax.random.PRNGKey(seed), 2 * chains)
     start = jax.vmap(target.start)(keys[:chains])
-    begin = jax.vmap(kernel.begin)
+    begin = over_devices(lambda chain: jax.vmap(kernel.begin)(*chain))
     # traced in any case: kernels may make what a step needs while they begin
-    shape = jax.eval_shape(begin, keys[chains:], start)
-    advance = _advance(kernel, chains)
+    shape = jax.eval_shape(jax.vmap(kernel.begin), keys[chains:], start)
+    advance = over_devices(_advance(kernel))
     blocks = [dict(block) for block in run.done]
     total = kernel.warmup + draws
     complete, told = True, begun
@@ -94,16 +95,15 @@ def run_chains(
     try:
         at = sum(_length(block) for block in blocks)
         bar.update(at)
-        state = _restore(shape, blocks[-1]) if blocks else jax.jit(begin)(keys[chains:], start)
+        state = _restore(shape, blocks[-1]) if blocks else begin((keys[chains:], start))
         while at < total:
             # warm-up ends with a block, whatever its length
             end = kernel.warmup if at < kernel.warmup else total
             count = min(BLOCK, end - at)
             state, (positions, stats) = advance(state, jnp.asarray(count))
-            leaves = jax.tree.leaves(jax.block_until_ready(state))
-            block = {f"state{i}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
-            block["positions"] = np.asarray(positions)[:, :count]
-            block |= {f"stat_{name}": np.asarray(v)[:, :count] for name, v in stats.items()}
+            block = {f"state{i}": leaf for i, leaf in enumerate(jax.tree.leaves(state))}
+            block["positions"] = positions[:, :count]
+            block |= {f"stat_{name}": values[:, :count] for name, values in stats.items()}
             if run.keep is not None:
                 run.keep(block)
             blocks.append(block)
@@ -128,8 +128,8 @@ def run_chains(
     )
 
 
-def _advance(kernel: Kernel, chains: int) -> Callable[[Any, Array], Any]:
-    """Up to `BLOCK` steps of all chains in one compiled call, whatever their number."""
+def _advance(kernel: Kernel) -> Callable[[Any, Array], Any]:
+    """Up to `BLOCK` steps of some chains in one compiled call, whatever their number."""
 
     def one(state: Any, count: Array) -> Any:
         def step(index, carry):  # type: ignore[no-untyped-def]
@@ -142,23 +142,13 @@ def _advance(kernel: Kernel, chains: int) -> Callable[[Any, Array], Any]:
         kept = jax.tree.map(lambda s: jnp.zeros((BLOCK, *s.shape), s.dtype), shape)
         return jax.lax.fori_loop(0, count, step, (state, kept))
 
-    every = jax.vmap(one, in_axes=(0, None))
-    devices = jax.local_device_count()
-    if devices == 1 or chains % devices:
-        return jax.jit(every)
-    spread = jax.pmap(every, in_axes=(0, None))
-
-    def over_devices(state: Any, count: Array) -> Any:
-        split = jax.tree.map(lambda a: a.reshape(devices, -1, *a.shape[1:]), state)
-        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), spread(split, count))
-
-    return over_devices
+    return jax.vmap(one, in_axes=(0, None))
 
 
 def _restore(shape: Any, block: Block) -> Any:
     leaves, tree = jax.tree.flatten(shape)
     return jax.tree.unflatten(
-        tree, [jnp.asarray(block[f"state{i}"], leaf.dtype) for i, leaf in enumerate(leaves)]
+        tree, [np.asarray(block[f"state{i}"], leaf.dtype) for i, leaf in enumerate(leaves)]
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, UInt32
 
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.residual import SCHEMES, Scheme
@@ -51,7 +51,7 @@ def advance(
     weight: Float[Array, " n"],
     duration: Float[Array, ""],
     steps: Array | int,
-    key: PRNGKeyArray,
+    keys: UInt32[Array, "s 2"],
     scheme: Scheme = "explicit",
     *,
     noisy: bool = True,
@@ -68,7 +68,7 @@ def advance(
         weight: of each particle in the mean field.
         duration: how long they move.
         steps: how many equal steps the time is divided into.
-        key: of the noise, independent between clouds and particles.
+        keys: of each cloud's noise.
         scheme: where each step takes the drift.
         noisy: with √(2β)dB; the drift alone moves them if not.
     """
@@ -86,7 +86,6 @@ def advance(
 
         return jax.lax.fori_loop(0, steps, step, cloud)
 
-    keys = jax.random.split(key, len(coefficients))
     return jax.lax.map(lambda each: move(*each), (coefficients, clouds, keys))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
@@ -17,6 +16,7 @@ from jaxtyping import Float
 from bayesjko.command import write_atomically
 from bayesjko.forecast.interventions import intervene
 from bayesjko.forecast.stepping import choose_substeps
+from bayesjko.inference.sharding import over_devices
 from bayesjko.models.data import Standardisation
 from bayesjko.models.dynamics import advance
 from bayesjko.models.errors import InputError, check_seed
@@ -224,7 +224,7 @@ def simulate_draws(
     times = _stops(observed, begin, end)
     usual = float(np.mean(result.snapshots.durations))
     states = [np.broadcast_to(units.points(cloud), (len(coefficients), *cloud.shape))]
-    key = jax.random.key(seed)
+    key = jax.random.PRNGKey(seed)
     if result.posterior.walk is not None:
         halfway = 0.5 * (times[:-1] + times[1:])
         along = result.path(coefficients, halfway, certain=certain, seed=seed)
@@ -239,24 +239,30 @@ def simulate_draws(
             span = (after - t) / calls
             state, own = states[-1], jax.random.fold_in(key, index)
             for call in range(calls):
-                moved = advance(
+                noise = own if push is None else jax.random.fold_in(own, call)
+                moved = _advance(
+                    (along[:, index], state, jax.random.split(noise, len(state))),
                     result.energy,
-                    jnp.asarray(along[:, index]),
-                    jnp.asarray(state),
-                    jnp.asarray(weight),
-                    jnp.asarray(span / units.duration),
-                    jnp.asarray(steps // calls),
-                    own if push is None else jax.random.fold_in(own, call),
+                    weight,
+                    np.asarray(span / units.duration),
+                    np.asarray(steps // calls),
                     "explicit" if mode == "sde" else scheme,
-                    noisy=noisy,
+                    noisy,
                 )
                 shift = 0.0 if push is None else _pushed(push, state, t + call * span, span, units)
-                state = np.asarray(moved) + shift
+                state = moved + shift
             escaped = ~np.all(np.abs(state) < _ESCAPE, axis=(1, 2))
             if escaped.any() and lost == "refuse":
                 raise _escape(escaped, after)
             states.append(np.where(escaped[:, None, None], np.inf, state))
     return times, np.stack([units.restore(s) for s in states], axis=1)
+
+
+@over_devices
+def _advance(draws, energy, weight, duration, steps, scheme, noisy):  # type: ignore[no-untyped-def]
+    """Each draw's cloud after a time."""
+    coefficients, clouds, keys = draws
+    return advance(energy, coefficients, clouds, weight, duration, steps, keys, scheme, noisy=noisy)
 
 
 def _pushed(

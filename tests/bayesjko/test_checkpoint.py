@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from bayesjko import checkpoint as module
 from bayesjko.checkpoint import Checkpoint
 from bayesjko.models.errors import InputError
 
@@ -131,3 +132,21 @@ def test_objects_are_not_pickled(result):
     checkpoint = begun(result, count=0)
     with pytest.raises(TypeError, match="pickle"):
         checkpoint.append({"draws": np.array([None])})
+
+
+def test_of_several_processes_the_first_writes_and_all_must_find_the_same(result, monkeypatch):
+    monkeypatch.setattr(module, "first_process", lambda: False)
+    other = Checkpoint(result)
+    assert other.load(RUN) == []
+    other.append(block(0))
+    assert not other.folder.exists()
+    monkeypatch.undo()
+    first = Checkpoint(result)
+    first.load(RUN)
+    first.append(block(0))
+    monkeypatch.setattr(module, "first_process", lambda: False)
+    other.discard()
+    assert first.folder.exists()
+    monkeypatch.setattr(module, "same_everywhere", lambda count: count == 0)
+    with pytest.raises(InputError, match="find different blocks"):
+        Checkpoint(result, resume=True).load(RUN)

@@ -14,7 +14,7 @@ SQUARES = Polynomial(((2, 0), (0, 2)))
 BUMPS = Even(RBF(np.array([[0.8, 0.0], [-0.3, 0.9], [0.4, -1.0]]), 0.7))
 CLOUD = np.random.default_rng(2).normal(size=(40, 2)) + [1.0, -0.5]
 WEIGHT = np.random.default_rng(3).dirichlet(np.full(40, 2.0))
-KEY = jax.random.key(0)
+KEY = jax.random.PRNGKey(0)
 
 QUADRATIC = LinearEnergy(SQUARES)
 ROUGH = LinearEnergy(Polynomial.of_degree(4, 2))
@@ -37,7 +37,8 @@ def move(energy, theta, cloud=CLOUD, *, tau=0.1, steps=1, scheme="explicit", key
     n = clouds.shape[1]
     weight = jnp.full(n, 1.0 / n) if weight is None else jnp.asarray(weight)
     duration, steps = jnp.asarray(tau), jnp.asarray(steps)
-    return np.asarray(advance(energy, theta, clouds, weight, duration, steps, key, scheme))
+    keys = jax.random.split(key, len(theta))
+    return np.asarray(advance(energy, theta, clouds, weight, duration, steps, keys, scheme))
 
 
 def rough(energy, seed=0):
@@ -159,7 +160,7 @@ def test_each_draw_moves_under_its_own_coefficients_and_noise():
 
 def test_a_key_fixes_the_noise_and_without_noise_there_is_none():
     theta = [1.0, 1.0, 0.5]
-    first, again, other = (move(DIFFUSING, theta, key=key) for key in (KEY, KEY, jax.random.key(1)))
+    first, again, other = (move(DIFFUSING, theta, key=key) for key in (KEY, KEY, KEY + 1))
     np.testing.assert_array_equal(first, again)
     assert not np.any(first == other)
     still = advance(
@@ -169,7 +170,7 @@ def test_a_key_fixes_the_noise_and_without_noise_there_is_none():
         jnp.full(40, 1 / 40),
         jnp.asarray(0.1),
         1,
-        KEY,
+        KEY[None],
         noisy=False,
     )
     np.testing.assert_allclose(still[0], 0.8 * CLOUD, rtol=1e-12)
