@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Float
@@ -13,10 +13,11 @@ from bayesjko.inference.crossfit import Crossed, CrossFit
 from bayesjko.inference.resolution import Resolution
 from bayesjko.models.bases import Basis
 from bayesjko.models.data import Snapshots
-from bayesjko.models.energies import LinearEnergy
+from bayesjko.models.energies import LinearEnergy, field_of
 from bayesjko.models.likelihoods.flow import Paths, moments_of_paths, simulate_paths
 from bayesjko.models.likelihoods.moments import Sides, values_of
-from bayesjko.models.likelihoods.weak import WeakSums, generator, pull
+from bayesjko.models.likelihoods.weak import WeakSums, generator, generator_in, pull
+from bayesjko.models.precision import double
 
 __all__ = ["Equations", "Linearised"]
 
@@ -31,14 +32,15 @@ class Linearised:
         at: θ.
         observed: g(θ) + jacobian θ.
         jacobian: X = −∂g/∂θ.
-        sides: what each particle adds to the equations at θ.
+        sides: what each particle adds to the equations at θ, made when it is asked for: one
+            snapshot's is as large as the rest of this.
         crossed: the equations in folds of particles, where they would share the noise of X.
     """
 
     at: Float[np.ndarray, " P"]
     observed: Float[np.ndarray, " E"]
     jacobian: Float[np.ndarray, "E P"]
-    sides: list[Sides]
+    sides: Callable[[], Iterable[Sides]]
     crossed: Crossed | None = None
 
     @property
@@ -75,7 +77,7 @@ class Equations:
 
     def weak(self, theta: Float[np.ndarray, "period K"]) -> Linearised:
         """Plain: trapezoidal on each interval."""
-        sides = self._weak_sides(theta, None)
+        sides = partial(self._weak_sides, theta, None)
         return Linearised(theta.ravel(), self._moved(), self._trapezoid, sides)
 
     def corrected(
@@ -93,15 +95,19 @@ class Equations:
             )
             paths = self.paths(k, resolution.copies, resolution.steps[k])
             end = simulate_paths(energy, own, cloud, weight, float(tau[k]), paths)
-            copies, n, d = end.shape
-            flat, shares = end.reshape(-1, d), np.tile(weight, copies) / copies
-            rate = generator(energy, tests, own, flat, shares).reshape(copies, n, -1).mean(axis=0)
-            value = values_of(tests, flat).reshape(copies, n, -1).mean(axis=0)
-            before = generator(energy, tests, own, cloud, weight)
-            missed.append(value - self.values[k] - 0.5 * tau[k] * (before + rate))
+            copies, _, d = end.shape
+            with double():
+                field = field_of(energy, end.reshape(-1, d), np.tile(weight, copies) / copies)
+            # ψ − ½τLψ at the ends, one copy at a time
+            after = sum(
+                values_of(tests, points) - 0.5 * tau[k] * generator_in(field, tests, own, points)
+                for points in end
+            )
+            before = self.values[k] + 0.5 * tau[k] * generator(energy, tests, own, cloud, weight)
+            missed.append(after / copies - before)
         lost = [w @ m for w, m in zip(self.snapshots.weights[:-1], missed, strict=True)]
         observed = self._moved() - np.concatenate(lost)
-        sides = self._weak_sides(theta, missed)
+        sides = partial(self._weak_sides, theta, missed)
         return Linearised(theta.ravel(), observed, self._trapezoid, sides)
 
     def flow(self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution) -> Linearised:
@@ -130,17 +136,16 @@ class Equations:
                 source = ends[index] + tau[index] * pull(energy, tests, own, clouds[index], weight)
             sides.append(Sides(weight, self.values[index] if index else None, source))
         at, crossed = theta.ravel(), self._folds.crossed(gap, sides, slopes)
-        return Linearised(at, gap + jacobian @ at, jacobian, sides, crossed)
+        return Linearised(at, gap + jacobian @ at, jacobian, lambda: sides, crossed)
 
     def ends(
         self, theta: Float[np.ndarray, "period K"], interval: int, paths: Paths
-    ) -> Float[np.ndarray, "copies n M"]:
-        """Tests where the paths from every particle of an interval's start end."""
+    ) -> Float[np.ndarray, "copies n d"]:
+        """Where the paths from every particle of an interval's start end."""
         own = self._diffusing(theta)[self.period_of[interval]]
         cloud, weight = self.snapshots.particles[interval], self.snapshots.weights[interval]
         duration = float(self.snapshots.durations[interval])
-        end = simulate_paths(self.energy, own, cloud, weight, duration, paths)
-        return values_of(self.tests, end.reshape(-1, cloud.shape[1])).reshape(*end.shape[:2], -1)
+        return simulate_paths(self.energy, own, cloud, weight, duration, paths)
 
     def paths(self, interval: int, copies: int, steps: int, count: int | None = None) -> Paths:
         """Paths over an interval, from every particle of its start or from so many."""
@@ -176,10 +181,11 @@ class Equations:
             jacobian[k, :, self.period_of[k]] = block
         return jacobian.reshape(intervals * size, -1)
 
-    def _weak_sides(self, theta: np.ndarray, missed: Sequence[np.ndarray] | None) -> list[Sides]:
+    def _weak_sides(
+        self, theta: np.ndarray, missed: Sequence[np.ndarray] | None
+    ) -> Iterator[Sides]:
         energy, tests, tau = self.energy, self.tests, self.snapshots.durations
         period_of, intervals = self.period_of, len(self.period_of)
-        sides = []
         for index, (cloud, weight, value) in enumerate(
             zip(self.snapshots.particles, self.snapshots.weights, self.values, strict=True)
         ):
@@ -196,8 +202,7 @@ class Equations:
                 if missed is not None:
                     apart = missed[index]
                     source = source + apart
-            sides.append(Sides(weight, target, source, self.shares[index], apart))
-        return sides
+            yield Sides(weight, target, source, self.shares[index], apart)
 
     def _diffusing(self, theta: np.ndarray) -> np.ndarray:
         """θ with β not negative, which no path can have."""

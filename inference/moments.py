@@ -315,6 +315,7 @@ def _resolution(
     blocks = weight.reshape(intervals, tests, intervals, tests)
     return refined(
         partial(equations.ends, theta),
+        partial(values_of, equations.tests),
         equations.paths,
         equations.snapshots.weights[:-1],
         # of the particles that are simulated: paths need be no finer than these can tell
@@ -481,7 +482,7 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
     if found.crossed is not None and not found.bounded:
         raise unsettled()
     weighted = weight @ found.jacobian
-    covariance = equation_covariance(without_leverage(found.sides, weight))
+    covariance = equation_covariance(without_leverage(found.sides(), weight))
     gram = found.jacobian.T @ weighted
     moment = weighted.T @ found.observed
     own_noise, crossed = None, found.crossed

@@ -19,8 +19,13 @@ _STEP_ERROR = 0.025  # of the equations of an interval, in their own standard de
 _STILL_ENOUGH = 2.0 * _STEP_ERROR  # of steps that were fine enough nearby
 _NOISE_SHARE = 0.02  # of the variance of the equations
 
-Ends = Callable[[int, Paths], Float[np.ndarray, "copies n M"]]
-"""Interval and paths ↦ tests at the ends of the paths of every particle."""
+_ROWS = 512  # particles whose tests in all copies are held at a time
+
+Ends = Callable[[int, Paths], Float[np.ndarray, "copies n d"]]
+"""Interval and paths ↦ where the paths of every particle end."""
+
+Tests = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, "n M"]]
+"""Points ↦ what they are worth to the equations."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Resolution:
 
 def refined(
     ends: Ends,
+    tests: Tests,
     paths: Callable[[int, int, int], Paths],
     weights: Sequence[Float[np.ndarray, " n"]],
     inverses: Sequence[Float[np.ndarray, "M M"]],
@@ -74,7 +80,8 @@ def refined(
     """As many steps and copies as are needed, and no fewer than before.
 
     Args:
-        ends: what the paths' ends are worth to the equations, under the energy of interest.
+        ends: of paths under the energy of interest.
+        tests: what these are worth to the equations.
         paths: interval, copies and steps ↦ paths.
         weights: of the particles that each interval starts from.
         inverses: of the covariance of each interval's equations.
@@ -90,19 +97,19 @@ def refined(
         while True:
             fine = paths(k, _FEWEST_COPIES, 2 * here)
             rough = ends(k, fine.coarser())
-            gap = np.einsum("n,cnm->m", weight, ends(k, fine) - rough) / _FEWEST_COPIES
+            gap = _mean(tests, ends(k, fine), weight) - _mean(tests, rough, weight)
             wrong = float(np.sqrt(gap @ inverse @ gap))
             if steps is not None or wrong <= enough or here >= _MOST_STEPS:
                 break
             here *= 2
         found.append(here)
-        noise.append(_noise(rough, weight, inverse))
+        noise.append(_noise(tests, rough, weight, inverse))
         error = max(error, wrong)
     number = copies or (before.copies if before else _FEWEST_COPIES)
     while True:
         if number != _FEWEST_COPIES:
             noise = [
-                _noise(ends(k, paths(k, number, found[k])), weight, inverse)
+                _noise(tests, ends(k, paths(k, number, found[k])), weight, inverse)
                 for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True))
             ]
         share = float(np.mean(noise))
@@ -112,16 +119,29 @@ def refined(
     return Resolution(tuple(found), number, error, share)
 
 
+def _mean(
+    tests: Tests, ends: Float[np.ndarray, "copies n d"], weight: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " M"]:
+    """Of the tests over particles and copies."""
+    return np.mean([weight @ tests(points) for points in ends], axis=0)
+
+
 def _noise(
-    ends: Float[np.ndarray, "copies n M"],
+    tests: Tests,
+    ends: Float[np.ndarray, "copies n d"],
     weight: Float[np.ndarray, " n"],
     inverse: Float[np.ndarray, "M M"],
 ) -> float:
     """Mean over equations of the variance that a finite number of copies leaves, in their own."""
-    pairs = 0.5 * (ends[: len(ends) // 2] + ends[len(ends) // 2 :])
-    off = pairs - pairs.mean(axis=0)
-    count = len(pairs)
+    copies, _, d = ends.shape
+    count, square = copies // 2, 0.0
     if count < 2:
         return math.nan
-    square = np.einsum("qnm,mj,qnj,n->", off, inverse, off, weight**2, optimize=True)
-    return float(square / (count * (count - 1) * ends.shape[-1]))
+    for first in range(0, len(weight), _ROWS):
+        rows = slice(first, first + _ROWS)
+        own = tests(ends[:, rows].reshape(-1, d)).reshape(2, count, -1, len(inverse))
+        pairs = own.mean(axis=0)
+        off = pairs - pairs.mean(axis=0)
+        each = np.einsum("qnm,qnm->n", off @ inverse, off)
+        square += float(weight[rows] ** 2 @ each)
+    return square / (count * (count - 1) * len(inverse))

@@ -5,14 +5,14 @@ Blocks are NumPy arrays that compiled functions take for their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["block_rows", "blocks", "evenly", "weighted_blocks"]
+__all__ = ["block_rows", "blocks", "evenly", "mapped", "weighted_blocks"]
 
 _ROWS = 256  # small, since what fills up the last block is computed for nothing
 _ROWS_AT_ONCE = 4096  # of an accelerator, which is as quick with many as with few
@@ -36,6 +36,16 @@ def blocks(rows: Float[np.ndarray, "n *c"], size: int | None = None) -> Iterator
         part = rows[start : start + size]
         missing = size - len(part)
         yield part if not missing else np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
+
+
+def mapped(
+    work: Callable[[Any], Any], points: Float[np.ndarray, "n d"], width: int
+) -> Float[np.ndarray, "n w"]:
+    """Rows of numbers, so many for each point, of work that is done a block at a time."""
+    found, size = np.empty((len(points), width)), block_rows()
+    for start, part in zip(range(0, len(points), size), blocks(points, size), strict=True):
+        found[start : start + size] = np.asarray(work(part))[: len(points) - start]
+    return found
 
 
 def weighted_blocks(

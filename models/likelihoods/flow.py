@@ -62,9 +62,12 @@ class Paths(eqx.Module):
             seed: of the noise.
         """
         rng = np.random.default_rng(seed)
-        half = rng.normal(size=(copies // 2, steps, count, len(low)))
+        noise = np.empty((copies, steps, count, len(low)))  # as large as all else that paths are
+        half = noise[: copies // 2]
+        rng.standard_normal(out=half)
+        np.negative(half, out=noise[copies // 2 :])
         room = _ROOM * (high - low)
-        return cls(np.concatenate([half, -half]), low - room, high + room)
+        return cls(noise, low - room, high + room)
 
     def coarser(self) -> Paths:
         """The same Brownian paths in steps of twice the length; of an even number of steps."""

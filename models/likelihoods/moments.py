@@ -8,7 +8,7 @@ that of (a, c) within each snapshot: block tridiagonal, counted per particle, no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import equinox as eqx
@@ -19,7 +19,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.special import chdtrc
 
 from bayesjko.models.bases import RBF, Basis, Polynomial, Scaled, Stacked
-from bayesjko.models.blocks import blocks
+from bayesjko.models.blocks import mapped
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.precision import double
 
@@ -60,27 +60,31 @@ class Sides:
     apart: Float[np.ndarray, "n M"] | None = None
 
 
-def equation_covariance(snapshots: Sequence[Sides]) -> Float[np.ndarray, "E E"]:
+def equation_covariance(snapshots: Iterable[Sides]) -> Float[np.ndarray, "E E"]:
     """Covariance of the equations g_k = m_{k+1}[a] − m_k[c] of all intervals, by particle.
 
+    Snapshots may be made one at a time, since each is as large as all else that an estimate is.
     What only a share of the particles is asked for varies as if there were no others: its average
     over them and the average over all of anything else covary as averages over all do.
     """
-    count = len(snapshots) - 1
-    size = _tests_of(snapshots[0]).shape[1]
-    full = np.zeros((count, size, count, size))
-    for index, side in enumerate(snapshots):
+    own: list[np.ndarray] = []  # of each interval
+    across: list[np.ndarray] = []  # of each and the next
+    for side in snapshots:
         w, share = side.weight, side.share
         if side.target is not None:
-            full[index - 1, :, index - 1] += share * _covariance(side.target, side.target, w)
-        if side.source is not None:
-            full[index, :, index] += share * _covariance(side.source, side.source, w)
-        if side.apart is not None and share < 1.0:
-            full[index, :, index] += (1.0 - share) * _covariance(side.apart, side.apart, w)
+            own[-1] += share * _covariance(side.target, side.target, w)
         if side.target is not None and side.source is not None:
-            across = share * _covariance(side.target, side.source, w)
-            full[index - 1, :, index] -= across
-            full[index, :, index - 1] -= across.T
+            across.append(share * _covariance(side.target, side.source, w))
+        if side.source is not None:
+            own.append(share * _covariance(side.source, side.source, w))
+        if side.apart is not None and share < 1.0:
+            own[-1] += (1.0 - share) * _covariance(side.apart, side.apart, w)
+    count, size = len(own), len(own[0])
+    full = np.zeros((count, size, count, size))
+    for k, block in enumerate(own):
+        full[k, :, k] = block
+    for k, block in enumerate(across):
+        full[k, :, k + 1], full[k + 1, :, k] = -block, -block.T
     return full.reshape(count * size, count * size)
 
 
@@ -140,7 +144,9 @@ def weight_of(
     return np.asarray(cho_solve(factor, np.eye(len(covariance))))
 
 
-def without_leverage(snapshots: Sequence[Sides], weight: Float[np.ndarray, "E E"]) -> list[Sides]:
+def without_leverage(
+    snapshots: Iterable[Sides], weight: Float[np.ndarray, "E E"]
+) -> Iterator[Sides]:
     """The same contributions as if no particle had helped to make the weight.
 
     A particle with much pull on the weight looks closer to the others than it is: its deviation is
@@ -151,11 +157,9 @@ def without_leverage(snapshots: Sequence[Sides], weight: Float[np.ndarray, "E E"
         snapshots: contributions.
         weight: Σ_W⁻¹.
     """
-    count = len(snapshots) - 1
-    size = len(weight) // count
-    blocks = weight.reshape(count, size, count, size)
-    freed = []
     for index, side in enumerate(snapshots):
+        size = _tests_of(side).shape[1]
+        blocks = weight.reshape(len(weight) // size, size, -1, size)
         parts = [
             (k, sign * (values - side.weight @ values))
             for k, sign, values in ((index - 1, 1.0, side.target), (index, -1.0, side.source))
@@ -175,8 +179,7 @@ def without_leverage(snapshots: Sequence[Sides], weight: Float[np.ndarray, "E E"
             mean = side.weight @ values
             return mean + scale * (values - mean)
 
-        freed.append(replace(side, target=lifted(side.target), source=lifted(side.source)))
-    return freed
+        yield replace(side, target=lifted(side.target), source=lifted(side.source))
 
 
 @dataclass(frozen=True)
@@ -270,8 +273,7 @@ def _covariance(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def values_of(tests: Basis, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n M"]:
     """ψ at every point, in float64."""
     with double():
-        parts = [np.asarray(_values(tests, part)) for part in blocks(points)]
-    return np.concatenate(parts)[: len(points)]
+        return mapped(lambda part: _values(tests, part), points, tests.size)
 
 
 @eqx.filter_jit

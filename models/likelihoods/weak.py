@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayesjko.models.bases import Basis
-from bayesjko.models.blocks import blocks, weighted_blocks
+from bayesjko.models.blocks import mapped, weighted_blocks
 from bayesjko.models.energies import Field, LinearEnergy, field_of
 from bayesjko.models.precision import double, wide
 
-__all__ = ["WeakSums", "generator", "pull", "weak_sums"]
+__all__ = ["WeakSums", "generator", "generator_in", "pull", "weak_sums"]
 
 _FELT = 1000  # particles over which the pull on a cloud's member is averaged
 
@@ -67,11 +67,20 @@ def generator(
     weight: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, "n M"]:
     """Lψ = ∇ψ·f + βΔψ at every particle of a cloud."""
+    with double():
+        return generator_in(field_of(energy, cloud, weight), tests, coefficients, cloud)
+
+
+def generator_in(
+    field: Field,
+    tests: Basis,
+    coefficients: Float[np.ndarray, " K"],
+    points: Float[np.ndarray, "n d"],
+) -> Float[np.ndarray, "n M"]:
+    """Lψ at points that need not be the cloud whose field it is."""
     theta: Any = coefficients
     with double():
-        field = field_of(energy, cloud, weight)
-        parts = [np.asarray(_generator(field, tests, theta, points)) for points in blocks(cloud)]
-    return np.concatenate(parts)[: len(cloud)]
+        return mapped(lambda part: _generator(field, tests, theta, part), points, tests.size)
 
 
 def pull(
@@ -93,11 +102,9 @@ def pull(
     with double():
         theta: Any = coefficients[energy.slices["interaction"]]
         pushed: Any = cloud[rows]
-        parts = [
-            np.asarray(_pull(energy, tests, theta, pushed, share, points))
-            for points in blocks(cloud)
-        ]
-    return np.concatenate(parts)[: len(cloud)]
+        return mapped(
+            lambda part: _pull(energy, tests, theta, pushed, share, part), cloud, tests.size
+        )
 
 
 @eqx.filter_jit

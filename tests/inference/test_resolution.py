@@ -28,7 +28,13 @@ def ends_with(error, noise=0.0):
 
 def find(ends, before=None, **told):
     return refined(
-        ends, paths, [WEIGHT], [INVERSE], before, **{"steps": None, "copies": None} | told
+        ends,
+        np.asarray,
+        paths,
+        [WEIGHT],
+        [INVERSE],
+        before,
+        **{"steps": None, "copies": None} | told,
     )
 
 

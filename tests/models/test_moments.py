@@ -131,7 +131,7 @@ def test_leverage_makes_deviations_larger():
     sides = random_sides()
     values = [s.target if s.target is not None else s.source for s in sides]
     weight = weight_of(values, [s.weight for s in sides], 0.02)
-    freed = without_leverage(sides, weight)
+    freed = list(without_leverage(sides, weight))
     assert np.all(np.diag(equation_covariance(freed)) > np.diag(equation_covariance(sides)))
 
 
