@@ -3,7 +3,7 @@
 The weak form with `fourier:200` in five dimensions over six snapshots. A pass over n particles
 costs the 2ndMK flops of one product, M tests and K coefficients (10¹³ for 10⁷ particles), and
 memory is that of one part and of a fixed number of particles whose influence is kept.
-`BAYESJKO_BENCH=full` goes to 10⁷ particles, some ten minutes of a processor; else to 10⁵.
+`BAYESJKO_BENCH=full` goes to 10⁷ particles, some twenty minutes of a processor; else to 10⁵.
 
 make bench
 """
