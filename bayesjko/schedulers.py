@@ -22,6 +22,7 @@ __all__ = ["DaskSums", "scheduled"]
 
 _RETRIES = 3  # of a task that fails in other ways than by the death of its worker
 _PATIENCE = 20  # seconds for a scheduler to answer
+_LOST = "1 hour"  # until a worker that dies is given up; Dask's 15 s are less than a busy restart
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def scheduled(name: str, jobs: int | None = None) -> Iterator[Reduce]:
             "scheduler such as tcp://10.0.0.1:8786."
         )
     try:
+        import dask
         from distributed import Client, LocalCluster
         from distributed.comm import get_address_host_port
     except ImportError as error:
@@ -76,6 +78,7 @@ def scheduled(name: str, jobs: int | None = None) -> Iterator[Reduce]:
         ) from error
     if name == "processes":
         with (
+            dask.config.set({"distributed.deploy.lost-worker-timeout": _LOST}),
             LocalCluster(
                 n_workers=jobs or os.cpu_count() or 1,
                 threads_per_worker=1,

@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 
@@ -95,12 +96,16 @@ class Deadly:
 @pytest.mark.processor
 @pytest.mark.filterwarnings("ignore")  # of Dask's own, at a worker's death
 def test_a_worker_killed_costs_a_retry(snapshots, tmp_path):
-    """By both likelihoods, in processes, where the memory of this one says the same."""
+    """By both likelihoods, in processes, where the memory of this one says the same.
+
+    However long the worker takes to come back: Dask would give it up before.
+    """
     path = tmp_path / "cells.zarr"
     bayesjko.write_snapshots(snapshots, path)
     parts = open_population(path, rows=150)
     first, *others = parts.parts
-    with scheduled("processes", jobs=1) as reduce:
+    at_once = dask.config.set({"distributed.deploy.lost-worker-timeout": "10ms"})
+    with at_once, scheduled("processes", jobs=1) as reduce:
         assert isinstance(reduce, DaskSums)
         for likelihood in ("weak", "residual"):
             mark = tmp_path / f"died in {likelihood}"
