@@ -37,9 +37,13 @@ def network_widths(settings: FitSettings) -> dict[str, tuple[int, ...]]:
     Raises:
         BasisError: it is one that cannot be read.
     """
-    named = {"potential": settings.potential, "interaction": settings.interaction}
-    found = {term: _widths(name) for term, name in named.items()}
+    found = {term: _widths(name) for term, name in _named(settings).items()}
     return {term: widths for term, widths in found.items() if widths is not None}
+
+
+def _named(settings: FitSettings) -> dict[str, str]:
+    """What a user named the terms that can be networks."""
+    return {"potential": settings.potential, "interaction": settings.interaction}
 
 
 def _widths(name: str) -> tuple[int, ...] | None:
@@ -98,12 +102,11 @@ def network_energies(
     Raises:
         InputError: the network is too large for what is asked of it.
     """
-    bases = {"potential": settings.potential, "interaction": settings.interaction}
-    named = bases | dict.fromkeys(widths, "none")
+    bases = _named(settings) | dict.fromkeys(widths, "none")
     others = None
-    if settings.internal or set(named.values()) != {"none"}:
+    if settings.internal or set(bases.values()) != {"none"}:
         others = build_linear_energy(
-            snapshots, **named, internal=settings.internal, seed=settings.seed
+            snapshots, **bases, internal=settings.internal, seed=settings.seed
         )
     couplings, _ = scored_couplings(
         _thinned(snapshots, settings.seed),

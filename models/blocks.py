@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["block_rows", "blocks", "evenly", "mapped", "weighted_blocks"]
+__all__ = ["block_rows", "blocks", "evenly", "mapped", "weighted_blocks", "whole_blocks"]
 
 _ROWS = 256  # small, since what fills up the last block is computed for nothing
 _ROWS_AT_ONCE = 4096  # of an accelerator, which is as quick with many as with few
@@ -21,6 +21,12 @@ _ROWS_AT_ONCE = 4096  # of an accelerator, which is as quick with many as with f
 def block_rows() -> int:
     """Rows of a block."""
     return _ROWS if jax.default_backend() == "cpu" else _ROWS_AT_ONCE
+
+
+def whole_blocks(count: int) -> int:
+    """Rows of the whole blocks that so many rows fill, for what is worked on all at once."""
+    size = block_rows()
+    return -(-count // size) * size
 
 
 def evenly(count: int, most: int) -> Int[np.ndarray, " r"]:

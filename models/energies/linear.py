@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bayesjko.models.bases import Basis, Scaled, build_basis
-from bayesjko.models.blocks import block_rows, weighted_blocks
+from bayesjko.models.blocks import weighted_blocks, whole_blocks
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
 from bayesjko.models.precision import double
@@ -125,9 +125,7 @@ def field_of(
     """
     if energy.interaction is None:
         return Field(energy.potential, None, energy.internal)
-    rows = block_rows()
-    size = rows * -(-len(cloud) // rows)
-    ((points, share),) = weighted_blocks(cloud, weight, size)
+    ((points, share),) = weighted_blocks(cloud, weight, whole_blocks(len(cloud)))
     return _around(energy, points, share)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bayesjko.models.bases import Basis
-from bayesjko.models.blocks import block_rows, weighted_blocks
+from bayesjko.models.blocks import block_rows, weighted_blocks, whole_blocks
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.precision import double
 
@@ -149,9 +149,7 @@ def _starts(
     energy: LinearEnergy, cloud: np.ndarray, weight: np.ndarray, paths: Paths
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Paths]]:
     """Particles with their weights and noise in blocks; all at once where they feel each other."""
-    size = block_rows()
-    if energy.interaction is not None:
-        size *= -(-len(cloud) // size)
+    size = block_rows() if energy.interaction is None else whole_blocks(len(cloud))
     noise = np.asarray(paths.noise)
     for index, (points, share) in enumerate(weighted_blocks(cloud, weight, size)):
         own = noise[:, :, index * size : (index + 1) * size]

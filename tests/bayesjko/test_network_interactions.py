@@ -1,13 +1,10 @@
 """Interactions of networks, from snapshots to a forecast."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
 from bayesjko import FitSettings, InputError, fit, forecast, load_result, simulate
 from bayesjko.energy import interaction_spread
-from bayesjko.inference import training
 from bayesjko.simulate import true_drift
 from bayesjko.summary import summarise
 
@@ -31,11 +28,8 @@ def attracted(seed, particles=200):
     )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def briefly():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "Training", partial(training.Training, steps=500, batch=400))
-        yield
+TRAINING = {"steps": 500, "batch": 400}
+pytestmark = pytest.mark.usefixtures("briefly")
 
 
 @pytest.fixture(scope="module")

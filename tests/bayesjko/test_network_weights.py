@@ -17,11 +17,8 @@ SETTINGS = FitSettings(potential="mlp:16,16", likelihood="residual", draws=400, 
 SAMPLED = replace(SETTINGS, method="nuts", warmup=100, draws=800)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def briefly():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "Training", partial(training.Training, steps=600, batch=400))
-        yield
+TRAINING = {"steps": 600, "batch": 400}
+pytestmark = pytest.mark.usefixtures("briefly")
 
 
 @pytest.fixture(scope="module")

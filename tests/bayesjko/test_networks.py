@@ -1,12 +1,9 @@
 """Potentials of networks, from snapshots to a forecast."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 
 from bayesjko import FitSettings, InputError, fit, forecast, load_result, simulate
-from bayesjko.inference import training
 from bayesjko.simulate import true_drift
 from bayesjko.summary import summarise
 
@@ -14,11 +11,8 @@ DATA = simulate("wavy_plateau", beta=0.1, particles=400, snapshots=4, seed=1)
 SETTINGS = FitSettings(potential="mlp:32,32", likelihood="residual", draws=400)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def briefly():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "Training", partial(training.Training, steps=1000, batch=400))
-        yield
+TRAINING = {"steps": 1000, "batch": 400}
+pytestmark = pytest.mark.usefixtures("briefly")
 
 
 @pytest.fixture(scope="module")
