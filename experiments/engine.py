@@ -18,8 +18,10 @@ from bayesjko.experiments import EXPERIMENTS
 from bayesjko.experiments.ledger import Ledger
 from bayesjko.experiments.readme import Run, readme
 from bayesjko.experiments.specification import Cell, Experiment, Study
+from bayesjko.experiments.tables import dataset
 from bayesjko.experiments.workers import Task, measured
 from bayesjko.models.errors import InputError
+from bayesjko.netcdf import write_netcdf
 
 __all__ = ["Outcome", "experiment", "run"]
 
@@ -70,6 +72,8 @@ def run(
     only: Sequence[str] = (),
 ) -> Outcome:
     """Measure the cells that the folder does not have yet, and report all that it has.
+
+    What every cell measured is written too, over case, approach and replicate (`cells.nc`).
 
     A cell that failed before is measured again. Interrupted or killed, a run leaves the cells it
     finished, and the same command goes on from there.
@@ -123,6 +127,8 @@ def run(
     report.draw(folder / "figures")
     read = {file.name: file.digest() for file in files}
     this = Run(name, command, jobs, perf_counter() - start, len(missing), read)
+    with write_atomically(folder / "cells.nc") as fresh:
+        write_netcdf(dataset(cells).assign_attrs(question=experiment.question, **this.provenance()), fresh)
     with write_atomically(folder / "README.md") as fresh:
         fresh.write_text(readme(experiment, this, cells, report, folder), "utf-8")
     metrics = next(iter(report.tables.values()))

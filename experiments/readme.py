@@ -41,12 +41,24 @@ class Run:
     measured: int
     files: Mapping[str, str] = field(default_factory=dict)
 
+    def provenance(self) -> dict[str, str]:
+        """What command made the results, of what, and where."""
+        return {
+            "command": self.command,
+            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
+            f"{platform.python_version()}",
+            "versions": ", ".join(f"{name} {_version(name)}" for name in _VERSIONS),
+            "commit": _commit(),
+            "data": "; ".join(f"{name}, SHA-256 {digest}" for name, digest in self.files.items()),
+        }
+
 
 def readme(
     experiment: Experiment, run: Run, cells: pd.DataFrame, report: Report, folder: Path
 ) -> str:
     """The page in Markdown."""
     failed = cells[cells["failure"].notna()]
+    told = run.provenance()
     lines = [
         f"# {run.name}",
         "",
@@ -57,12 +69,10 @@ def readme(
         f"{run.measured} cells in {_duration(run.seconds)} with {run.jobs} process(es).",
         f"- Cells: {len(cells)}, of which {len(failed)} failed; {_duration(_total(cells))} of "
         "processor time in all.",
-        f"- Machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}.",
-        f"- Versions: {', '.join(f'{name} {_version(name)}' for name in _VERSIONS)}; "
-        f"commit {_commit()}.",
+        f"- Machine: {told['machine']}.",
+        f"- Versions: {told['versions']}; commit {told['commit']}.",
     ]
-    lines += [f"- Data: {name}, SHA-256 {digest}." for name, digest in run.files.items()]
+    lines += [f"- Data: {told['data']}."] if run.files else []
     for stem, table in report.tables.items():
         lines += ["", f"## {stem}.csv", "", *markdown(table)]
     pictures = sorted((folder / "figures").glob("*.png"))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-__all__ = ["markdown", "mean_table", "whole"]
+__all__ = ["dataset", "markdown", "mean_table", "whole"]
 
 _DIGITS = 3
 
@@ -37,6 +38,24 @@ def mean_table(
 def whole(cells: pd.DataFrame) -> pd.DataFrame:
     """Those that did not fail."""
     return cells[cells["failure"].isna()] if "failure" in cells else cells
+
+
+def dataset(cells: pd.DataFrame) -> xr.Dataset:
+    """All numbers of all cells over case, approach and replicate, NaN where there is none.
+
+    An approach is a method by another name: `method` is an argument of xarray's own selections.
+
+    Args:
+        cells: one row each; why a cell failed is its `failure`, empty where it did not.
+    """
+    told = cells.drop(columns=["settings", "trace"], errors="ignore")
+    told = told.assign(failure=told["failure"].fillna("")).rename(columns={"method": "approach"})
+    order = {name: told[name].unique() for name in ("case", "approach")}
+    told = told.set_index([*order, "replicate"])
+    found = told.drop(columns="failure").astype(float).to_xarray()
+    found["failure"] = told["failure"].to_xarray().fillna("").astype(str)
+    # in the order in which the cells name them, which xarray sorts
+    return found.sel(order)
 
 
 def markdown(table: pd.DataFrame) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import xarray as xr
 
 from bayesjko.experiments import EXPERIMENTS
 from bayesjko.experiments.__main__ import main
@@ -56,6 +57,17 @@ def test_every_cell_is_measured_once_and_reported(tmp_path):
     metrics = pd.read_csv(tmp_path / "metrics.csv")
     assert list(metrics["mean"]) == [111, 121, 211, 221]
     assert "Does it count?" in (tmp_path / "README.md").read_text("utf-8")
+
+
+def test_every_cell_is_in_the_netcdf_file(tmp_path):
+    start(toy(cases=(2, 13, 1)), tmp_path)
+    with xr.open_dataset(tmp_path / "cells.nc", engine="h5netcdf") as found:
+        assert found["value"].dims == ("case", "approach", "replicate")
+        assert list(found["case"].values) == ["c2", "c13", "c1"]
+        assert found["value"].sel(case="c2", approach="m1").values.tolist() == [210, 211, 212]
+        assert "thirteen of them" in str(found["failure"].sel(case="c13").values[0, 0])
+        assert found["failure"].sel(case="c1").values.tolist() == [[""] * 3] * 2
+        assert (found.attrs["question"], found.attrs["command"]) == ("Does it count?", "try it")
 
 
 def test_a_run_that_was_killed_goes_on(tmp_path):
