@@ -128,7 +128,9 @@ def run(
     read = {file.name: file.digest() for file in files}
     this = Run(name, command, jobs, perf_counter() - start, len(missing), read)
     with write_atomically(folder / "cells.nc") as fresh:
-        write_netcdf(dataset(cells).assign_attrs(question=experiment.question, **this.provenance()), fresh)
+        write_netcdf(
+            dataset(cells).assign_attrs(question=experiment.question, **this.provenance()), fresh
+        )
     with write_atomically(folder / "README.md") as fresh:
         fresh.write_text(readme(experiment, this, cells, report, folder), "utf-8")
     metrics = next(iter(report.tables.values()))

@@ -10,10 +10,12 @@ import numpy as np
 from jaxtyping import Float
 
 from bayesjko.inference.crossfit import Crossed, CrossFit
+from bayesjko.inference.parallel import threaded
 from bayesjko.inference.resolution import Resolution
 from bayesjko.models.bases import Basis
+from bayesjko.models.blocks import averaged
 from bayesjko.models.data import Snapshots
-from bayesjko.models.energies import LinearEnergy, field_of
+from bayesjko.models.energies import Field, LinearEnergy, field_of
 from bayesjko.models.likelihoods.flow import Paths, moments_of_paths, simulate_paths
 from bayesjko.models.likelihoods.moments import Sides, values_of
 from bayesjko.models.likelihoods.weak import WeakSums, generator, generator_in, pull
@@ -63,6 +65,7 @@ class Equations:
         seed: of the paths' noise.
         sums: over all particles of each snapshot, of which those above may be a share.
         shares: how large a share, by effective size.
+        jobs: threads that simulate paths, an interval each at a time.
     """
 
     energy: LinearEnergy
@@ -74,6 +77,7 @@ class Equations:
     seed: int
     sums: Sequence[WeakSums]
     shares: Sequence[float]
+    jobs: int = 1
 
     def weak(self, theta: Float[np.ndarray, "period K"]) -> Linearised:
         """Plain: trapezoidal on each interval."""
@@ -86,25 +90,21 @@ class Equations:
         """Trapezoidal, less what the trapezoid misses of the paths at θ."""
         theta = self._diffusing(theta)
         energy, tests, tau = self.energy, self.tests, self.snapshots.durations
-        missed = []
-        for k, period in enumerate(self.period_of):
-            cloud, weight, own = (
-                self.snapshots.particles[k],
-                self.snapshots.weights[k],
-                theta[period],
-            )
+
+        def missed_over(k: int) -> Float[np.ndarray, "n M"]:
+            cloud, weight = self.snapshots.particles[k], self.snapshots.weights[k]
+            own, half = theta[self.period_of[k]], 0.5 * float(tau[k])
             paths = self.paths(k, resolution.copies, resolution.steps[k])
             end = simulate_paths(energy, own, cloud, weight, float(tau[k]), paths)
             copies, _, d = end.shape
             with double():
                 field = field_of(energy, end.reshape(-1, d), np.tile(weight, copies) / copies)
-            # ψ − ½τLψ at the ends, one copy at a time
-            after = sum(
-                values_of(tests, points) - 0.5 * tau[k] * generator_in(field, tests, own, points)
-                for points in end
-            )
-            before = self.values[k] + 0.5 * tau[k] * generator(energy, tests, own, cloud, weight)
-            missed.append(after / copies - before)
+            # ψ − ½τLψ at the ends
+            after = averaged(partial(self._less_drift, field, own, half), end)
+            before = self.values[k] + half * generator(energy, tests, own, cloud, weight)
+            return np.asarray(after - before)
+
+        missed = threaded(missed_over, range(len(tau)), self.jobs)
         lost = [w @ m for w, m in zip(self.snapshots.weights[:-1], missed, strict=True)]
         observed = self._moved() - np.concatenate(lost)
         sides = partial(self._weak_sides, theta, missed)
@@ -115,15 +115,16 @@ class Equations:
         theta = self._diffusing(theta)
         energy, tests, tau = self.energy, self.tests, self.snapshots.durations
         clouds, weights = self.snapshots.particles, self.snapshots.weights
-        parts, ends = [], []
-        for k, period in enumerate(self.period_of):
+        folds = self._folds
+
+        def moments_over(k: int) -> tuple[Float[np.ndarray, "n M"], Float[np.ndarray, "F M K"]]:
+            own, fold = theta[self.period_of[k]], folds.fold[k]
             paths = self.paths(k, resolution.copies, resolution.steps[k])
-            own, fold = theta[period], self._folds.fold[k]
-            end, slopes = moments_of_paths(
+            return moments_of_paths(
                 energy, tests, own, clouds[k], weights[k], float(tau[k]), paths, fold
             )
-            parts.append(slopes)
-            ends.append(end)
+
+        ends, parts = zip(*threaded(moments_over, range(len(tau)), self.jobs), strict=True)
         slopes = np.stack([self._assembled(part) for part in zip(*parts, strict=True)])
         jacobian = slopes.sum(axis=0)
         means = self._means
@@ -135,7 +136,7 @@ class Equations:
                 own = theta[self.period_of[index]]
                 source = ends[index] + tau[index] * pull(energy, tests, own, clouds[index], weight)
             sides.append(Sides(weight, self.values[index] if index else None, source))
-        at, crossed = theta.ravel(), self._folds.crossed(gap, sides, slopes)
+        at, crossed = theta.ravel(), folds.crossed(gap, sides, slopes)
         return Linearised(at, gap + jacobian @ at, jacobian, lambda: sides, crossed)
 
     def ends(
@@ -203,6 +204,12 @@ class Equations:
                     apart = missed[index]
                     source = source + apart
             yield Sides(weight, target, source, self.shares[index], apart)
+
+    def _less_drift(
+        self, field: Field, theta: np.ndarray, half: float, points: Float[np.ndarray, "n d"]
+    ) -> Float[np.ndarray, "n M"]:
+        moved = generator_in(field, self.tests, theta, points)
+        return np.asarray(values_of(self.tests, points) - half * moved)
 
     def _diffusing(self, theta: np.ndarray) -> np.ndarray:
         """θ with β not negative, which no path can have."""

@@ -41,7 +41,7 @@ from bayesjko.models.likelihoods.moments import (
 from bayesjko.models.likelihoods.residual import Statistics
 from bayesjko.models.precision import double
 
-__all__ = ["MomentOptions", "discretisation", "moment_problem", "with_warning"]
+__all__ = ["FAR", "MomentOptions", "discretisation", "moment_problem", "with_warning"]
 
 _HALVINGS = 6
 _SLACK = CLOSE**2  # a coefficient, by which a step may raise the objective: a move of that size
@@ -53,6 +53,9 @@ _LEAST_INFORMING = 0.1  # of a direction's information in XᵀΣ_W⁻¹X: the re
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _HELD, _FEWEST_HELD = 2**21, 4096
 _MOST_SHIFT, _MOST_BEND = 1.0, 0.25  # that a quadrature may leave
+FAR = 2.0 * _MOST_SHIFT
+"""A shift on the way to a solution that says enough of the solution's."""
+
 _SCOUTS = 2  # copies of each path, to see where a search leads
 _APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
 _PROBES = 200  # particles of each snapshot at which forces are compared
@@ -73,6 +76,8 @@ class MomentOptions:
         copies: noise copies of each path, an even number; as many as they must be to add little
             noise if None.
         rounds: of the solve at most.
+        most_shift: standard deviations of forces, rms, from where the trapezoid puts them, that a
+            weak search goes before it is given up.
     """
 
     form: Literal["weak", "flow"] = "weak"
@@ -81,6 +86,7 @@ class MomentOptions:
     steps: int | None = None
     copies: int | None = None
     rounds: int = 8
+    most_shift: float = np.inf
     fewest_bumps: int = 50
 
 
@@ -95,6 +101,7 @@ def room_for(tests: int) -> int:
 
 
 _Linearise = Callable[[Float[np.ndarray, "period K"]], Linearised]
+_Strayed = Callable[[Float[np.ndarray, "period K"], Conditioned], bool]
 
 
 def moment_problem(
@@ -105,6 +112,7 @@ def moment_problem(
     *,
     time_variation: TimeVariation = "static",
     whole: Whole | None = None,
+    jobs: int = 1,
 ) -> LinearProblem:
     """Moment equations linearised at their own solution.
 
@@ -119,6 +127,7 @@ def moment_problem(
         time_variation: one θ for all intervals, or one for each; of one that wanders, the
             equations of each near the θ of all, where its own solution is looked for.
         whole: the particles, where the snapshots hold only some of them.
+        jobs: threads that simulate paths.
 
     Raises:
         UnsettledError: no energy solves them.
@@ -142,16 +151,23 @@ def moment_problem(
     period_of = period_of_interval(intervals, "static" if wanders else time_variation)
     sums = whole.weak_sums(energy, tests)
     equations = Equations(
-        energy, snapshots, tests, values, period_of, shrinkage, options.seed, sums, shares
+        energy, snapshots, tests, values, period_of, shrinkage, options.seed, sums, shares, jobs
     )
 
     plain = _plain(equations, weight)
     first = conditioned_problem(plain, options)
     again = moments.form == "flow" and max(period_of) == 0
+
+    def strayed(at: np.ndarray, found: Conditioned) -> bool:
+        shift = _in_spreads(energy, snapshots, at - first.mean, found.joint_inverse())
+        return shift > moments.most_shift
+
+    checked = moments.form == "weak" and not wanders and np.isfinite(moments.most_shift)
     try:
         problem, resolution, moved = _settled(
-            equations, weight, first, options, moments, if_scouted=again
-        )
+            equations, weight, first, options, moments,
+            if_scouted=again, strayed=strayed if checked else None,
+        )  # fmt: skip
     except InputError:  # one that leaves all data behind
         if not again:
             raise
@@ -200,6 +216,7 @@ def _settled(
     moments: MomentOptions,
     *,
     if_scouted: bool = False,
+    strayed: _Strayed | None = None,
 ) -> tuple[LinearProblem, Resolution, float]:
     """The equations at their own solution, on paths as fine as they must be; its last move.
 
@@ -223,7 +240,7 @@ def _settled(
     for _ in range(_REFINEMENTS):
         better = _form(equations, moments, resolution)
         problem, moved = _solve(
-            equations, better, weight, current, options, moments.rounds, trusting
+            equations, better, weight, current, options, moments.rounds, trusting, strayed
         )
         current = conditioned_problem(problem, options)
         before = resolution
@@ -323,6 +340,7 @@ def _resolution(
         before,
         steps=moments.steps,
         copies=moments.copies,
+        jobs=equations.jobs,
     )
 
 
@@ -334,8 +352,13 @@ def _solve(
     options: InferenceOptions,
     rounds: int,
     trusting: int = _TRUSTING,
+    strayed: _Strayed | None = None,
 ) -> tuple[LinearProblem, float]:
-    """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale."""
+    """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale.
+
+    Raises:
+        UnsettledError: it has strayed.
+    """
     at, precision = current.mean, current.precision
     here = linearise(at)
     for number in range(rounds):
@@ -375,6 +398,8 @@ def _solve(
         spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
         moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
         at, here = proposal, there
+        if strayed is not None and strayed(at, solution):
+            raise unsettled()
         if moved < CLOSE and number >= trusting:
             break
     return _problem(equations, here, weight), moved

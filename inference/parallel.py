@@ -1,4 +1,4 @@
-"""Work shared out over fresh processes of one thread each."""
+"""Work shared out over threads, or over fresh processes of one thread each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["one_thread", "workers"]
+__all__ = ["one_thread", "threaded", "workers"]
+
+_Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 
 # Read by the libraries when they are first imported, so set before a worker starts.
 _ONE_THREAD: Mapping[str, str] = {
@@ -24,6 +27,14 @@ _ONE_THREAD: Mapping[str, str] = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
     "MPLBACKEND": "agg",
 }
+
+
+def threaded(work: Callable[[_Item], _Found], items: Iterable[_Item], jobs: int) -> list[_Found]:
+    """What work makes of each item, in their order, by so many threads: of work outside Python."""
+    if jobs == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(work, items))
 
 
 def workers(

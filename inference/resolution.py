@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from bayesjko.inference.parallel import threaded
+from bayesjko.models.blocks import averaged
 from bayesjko.models.likelihoods.flow import Paths
 
 __all__ = ["Resolution", "refined"]
@@ -76,6 +78,7 @@ def refined(
     *,
     steps: int | None,
     copies: int | None,
+    jobs: int = 1,
 ) -> Resolution:
     """As many steps and copies as are needed, and no fewer than before.
 
@@ -88,42 +91,44 @@ def refined(
         before: where to start from, if not from the coarsest.
         steps: taken as told, if told.
         copies: likewise.
+        jobs: threads.
     """
-    found, error, noise = [], 0.0, []
     enough = _STEP_ERROR if before is None else _STILL_ENOUGH
-    for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True)):
-        least = steps or (before.steps[k] if before else _FEWEST_STEPS)
-        here, wrong = least, np.inf
+
+    def stepped(k: int) -> tuple[int, float, float]:
+        """Steps over an interval, what half of them move, and the noise of so few copies."""
+        here = steps or (before.steps[k] if before else _FEWEST_STEPS)
+        weight, inverse = weights[k], inverses[k]
         while True:
             fine = paths(k, _FEWEST_COPIES, 2 * here)
             rough = ends(k, fine.coarser())
             gap = _mean(tests, ends(k, fine), weight) - _mean(tests, rough, weight)
             wrong = float(np.sqrt(gap @ inverse @ gap))
             if steps is not None or wrong <= enough or here >= _MOST_STEPS:
-                break
+                return here, wrong, _noise(tests, rough, weight, inverse)
             here *= 2
-        found.append(here)
-        noise.append(_noise(tests, rough, weight, inverse))
-        error = max(error, wrong)
+
+    def noisy(k: int) -> float:
+        return _noise(tests, ends(k, paths(k, number, found[k])), weights[k], inverses[k])
+
+    each = range(len(weights))
+    found, wrong, noise = map(list, zip(*threaded(stepped, each, jobs), strict=True))
     number = copies or (before.copies if before else _FEWEST_COPIES)
     while True:
         if number != _FEWEST_COPIES:
-            noise = [
-                _noise(tests, ends(k, paths(k, number, found[k])), weight, inverse)
-                for k, (weight, inverse) in enumerate(zip(weights, inverses, strict=True))
-            ]
+            noise = threaded(noisy, each, jobs)
         share = float(np.mean(noise))
         if copies is not None or share <= _NOISE_SHARE or number >= _MOST_COPIES:
             break
         number *= 2
-    return Resolution(tuple(found), number, error, share)
+    return Resolution(tuple(found), number, max(wrong), share)
 
 
 def _mean(
     tests: Tests, ends: Float[np.ndarray, "copies n d"], weight: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " M"]:
     """Of the tests over particles and copies."""
-    return np.mean([weight @ tests(points) for points in ends], axis=0)
+    return weight @ averaged(tests, ends)
 
 
 def _noise(

@@ -12,10 +12,20 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["block_rows", "blocks", "evenly", "mapped", "weighted_blocks", "whole_blocks"]
+__all__ = [
+    "averaged",
+    "block_rows",
+    "blocks",
+    "evenly",
+    "mapped",
+    "weighted_blocks",
+    "whole_blocks",
+]
 
 _ROWS = 256  # small, since what fills up the last block is computed for nothing
 _ROWS_AT_ONCE = 4096  # of an accelerator, which is as quick with many as with few
+_MANY = 2048  # rows of all copies together, beside which a call's own time is small
+_FEW_NUMBERS = 2**18  # that these may be at once
 
 
 def block_rows() -> int:
@@ -49,9 +59,26 @@ def mapped(
 ) -> Float[np.ndarray, "n w"]:
     """Rows of numbers, so many for each point, of work that is done a block at a time."""
     found, size = np.empty((len(points), width)), block_rows()
+    if len(points) == _MANY and _MANY * width <= _FEW_NUMBERS:
+        size = _MANY
     for start, part in zip(range(0, len(points), size), blocks(points, size), strict=True):
         found[start : start + size] = np.asarray(work(part))[: len(points) - start]
     return found
+
+
+def averaged(
+    work: Callable[[Float[np.ndarray, "m d"]], Float[np.ndarray, "m w"]],
+    copies: Float[np.ndarray, "copies n d"],
+) -> Float[np.ndarray, "n w"]:
+    """Each point's mean over its copies, of work that is `mapped`: many rows at once."""
+    count, n, d = copies.shape
+    rows, means = max(1, _MANY // count), []
+    for first in range(0, n, rows):
+        part = copies[:, first : first + rows].reshape(-1, d)
+        whole = work(next(blocks(part, _MANY)) if len(part) < _MANY else part)
+        each = whole[: len(part)].reshape(count, -1, whole.shape[1])
+        means.append(each.mean(axis=0))
+    return np.concatenate(means)
 
 
 def weighted_blocks(

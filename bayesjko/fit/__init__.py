@@ -20,6 +20,7 @@ from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.methods import infer_by_method
 from bayesjko.inference.moments import (
+    FAR,
     MomentOptions,
     discretisation,
     moment_problem,
@@ -360,13 +361,13 @@ def linear_problem(
             "paired snapshots are not; use the residual likelihood, or read them as unpaired."
         )
     if likelihood == "flow":
-        return _moment_problem(energy, snapshots, settings, "flow"), "flow"
+        return _moment_problem(energy, snapshots, settings, jobs, "flow"), "flow"
     options = inference_options(settings)
     if likelihood == "weak":
-        problem = _moment_problem(energy, snapshots, settings, "weak")
+        problem = _moment_problem(energy, snapshots, settings, jobs, "weak")
         return with_warning(problem, snapshots, options), "weak"
     try:
-        problem = _moment_problem(energy, snapshots, settings, "weak")
+        problem = _moment_problem(energy, snapshots, settings, jobs, "weak", most_shift=FAR)
         time = discretisation(problem, snapshots, options)
         near = time.fine and _diffuses(problem, options)
     except UnsettledError:
@@ -378,7 +379,7 @@ def linear_problem(
         )
         return _with_note(problem, note), "weak"
     try:
-        problem = _moment_problem(energy, snapshots, settings, "flow")
+        problem = _moment_problem(energy, snapshots, settings, jobs, "flow")
     except UnsettledError:
         problem = _residual_problem(energy, snapshots, settings, jobs, progress)
         note = (
@@ -399,11 +400,18 @@ def _with_note(problem: LinearProblem, note: str) -> LinearProblem:
 
 
 def _moment_problem(
-    energy: LinearEnergy, snapshots: Snapshots, settings: FitSettings, form: Literal["weak", "flow"]
+    energy: LinearEnergy,
+    snapshots: Snapshots,
+    settings: FitSettings,
+    jobs: int,
+    form: Literal["weak", "flow"],
+    *,
+    most_shift: float = np.inf,
 ) -> LinearProblem:
-    options, moments = inference_options(settings), moment_options(settings, form)
+    options = inference_options(settings)
+    moments = replace(moment_options(settings, form), most_shift=most_shift)
     problem = moment_problem(
-        energy, snapshots, options, moments, time_variation=settings.time_variation
+        energy, snapshots, options, moments, time_variation=settings.time_variation, jobs=jobs
     )
     return _tied(problem, snapshots, settings)
 

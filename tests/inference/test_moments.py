@@ -103,6 +103,14 @@ def test_auto_takes_the_flow_where_snapshots_are_far_apart():
     assert fit(paired, potential="poly:2", draws=8).settings["likelihood"] == "residual"
 
 
+@pytest.mark.parametrize("likelihood", ["weak", "flow"])
+def test_threads_change_no_bit(likelihood):
+    snapshots = simulate("quadratic", beta=0.3, particles=120, snapshots=4, tau=0.1, start="normal")
+    small = {"potential": "poly:2", "tests": 4, "copies": 8, "draws": 8, "likelihood": likelihood}
+    one, three = (fit(snapshots, jobs=jobs, **small).posterior for jobs in (1, 3))
+    np.testing.assert_array_equal(one.coefficients, three.coefficients)
+
+
 def test_a_search_that_finds_nothing_ends_in_a_sentence_or_in_couplings(monkeypatch):
     monkeypatch.setattr("bayesjko.inference.problem._LOST", 0.0)
     snapshots = simulate("quadratic", beta=0.1, tau=0.05, particles=100, snapshots=3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bayesjko
-from bayesjko.models.blocks import block_rows, blocks, weighted_blocks
+from bayesjko.models.blocks import averaged, block_rows, blocks, mapped, weighted_blocks
 
 ROWS = block_rows()
 
@@ -40,6 +40,17 @@ def test_blocks_hold_every_row_once(count):
     kept = np.concatenate([part[weight > 0] for part, weight in parts])
     np.testing.assert_array_equal(kept, points)
     np.testing.assert_array_equal(np.concatenate(list(blocks(points)))[:count], points)
+
+
+@pytest.mark.parametrize(("copies", "count"), [(2, 5), (6, 700), (8, 256), (16, 129)])
+def test_a_mean_over_copies_is_of_each_points_own(copies, count):
+    points = np.random.default_rng(0).normal(size=(copies, count, 2))
+
+    def work(rows):
+        return mapped(lambda part: np.sin(part @ np.ones((2, 3))), rows, 3)
+
+    each = np.sin(points.sum(axis=2)).mean(axis=0)
+    np.testing.assert_allclose(averaged(work, points), np.tile(each[:, None], 3), rtol=1e-12)
 
 
 @pytest.mark.parametrize("likelihood", ["residual", "weak", "flow"])
