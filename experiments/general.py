@@ -36,6 +36,7 @@ def _case(potential: str, interaction: str, beta: float, particles: int, **chang
         "beta": beta,
         "particles": 2 * particles,  # half of which are kept for the test
         "tau": 0.01,
+        "substeps": 4,  # each of all pairs
     }
     return Truth({**simulation, **changes}, _SETTINGS)
 
@@ -140,10 +141,10 @@ EXPERIMENT = Experiment(
         Study(
             {_PAIRED: _case("styblinski_tang", "flowers", 0.1, 1000, paired=True, substeps=1)},
             METHODS,
-            10,
+            5,
             recover_terms,
         ),
-        Study(_cases(POTENTIALS, tuple(INTERACTIONS), BETAS, 1000), METHODS, 10, recover_terms),
+        Study(_cases(POTENTIALS, tuple(INTERACTIONS), BETAS, 1000), METHODS, 5, recover_terms),
     ),
     smoke=(
         Study(
