@@ -82,8 +82,9 @@ class FitSettings:
     """Of the coefficients: normal, hierarchical (an unknown scale a term), ard (one a coefficient)
     or horseshoe (a few matter); all but normal need a method that samples, or vi."""
     beta_prior: BetaPrior = "auto"
-    """Whether β may be negative (normal) or not (half-normal); auto: half-normal where a method
-    samples under another prior than normal."""
+    """Normal (β may be negative), half-normal (not), or amplitude (nor that; flat in √β, how
+    strong the noise is); auto: amplitude under weak and flow, which know the sign, else normal,
+    or half-normal where a method samples under another prior."""
     draws: int = 1000
     """Draws of the posterior to keep, over all chains."""
     chains: int = 4

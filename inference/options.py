@@ -10,7 +10,7 @@ __all__ = ["BetaPrior", "Covariance", "Guide", "InferenceOptions", "Method", "Pr
 Covariance = Literal["sandwich", "model", "bootstrap"]
 Method = Literal["conjugate", "nuts", "blackjax-nuts", "mclmc", "vi"]
 PriorName = Literal["normal", "hierarchical", "ard", "horseshoe"]
-BetaPrior = Literal["auto", "normal", "half-normal"]
+BetaPrior = Literal["auto", "normal", "half-normal", "amplitude"]
 Guide = Literal["full-rank", "low-rank", "mean-field"]
 
 
@@ -27,8 +27,8 @@ class InferenceOptions:
             one under the evidence, for each term, if None.
         prior: of the coefficients; all but the conjugate method take others than `normal`, whose
             scales are relative to the normal one's.
-        beta_prior: of β; `auto` is normal where the prior of the coefficients is, unless β cannot
-            be negative, and half-normal otherwise.
+        beta_prior: of β; `auto` is flat in the noise's amplitude √β where β cannot be negative,
+            else normal where the prior of the coefficients is, and half-normal otherwise.
         chains: of methods that sample.
         warmup: steps of each chain that tune it and are no draws.
         guide: family of variational approximations.

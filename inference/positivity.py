@@ -1,14 +1,20 @@
-"""A normal posterior that knows that particles diffuse or do not: β is never negative."""
+"""A normal posterior that knows that particles diffuse or do not: β is never negative.
+
+Its prior is flat in the noise's amplitude √β, so β^-½ in β. One flat in β itself, cut at zero,
+would put β at about one standard deviation where the data say little of it, whatever the truth,
+and the forces with it (Gelman, Bayesian Analysis 1, 2006, of scale parameters in general).
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import log_ndtr, ndtri_exp
 
 __all__ = ["keep_positive"]
 
 _SWEEPS = 30  # of Gibbs sampling, where several periods have a β each
+_PLACES = 200  # of a quadrature in √β: a smooth density, even at zero, which needs few
+_DROP = 80.0  # twice the logarithm by which the density falls to where it ends
 
 
 def keep_positive(
@@ -18,7 +24,7 @@ def keep_positive(
     where: Int[np.ndarray, " b"],
     seed: int,
 ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "S S"], Float[np.ndarray, "*shape S"]]:
-    """N(mean, covariance) given that some coefficients are positive.
+    """N(mean, covariance) times β^-½ of some coefficients, which are positive.
 
     Each draw keeps what is independent of those coefficients and moves with them by regression.
 
@@ -30,8 +36,8 @@ def keep_positive(
         seed: of their new draws.
 
     Returns:
-        Mean and covariance given the sign (exact for one coefficient, the draws' own for more) and
-        draws.
+        Mean and covariance under that prior (exact for one coefficient, the draws' own for more)
+        and draws.
     """
     own = covariance[np.ix_(where, where)]
     if not np.all(np.diag(own) > 0.0):  # noise-free data leave nothing to condition
@@ -41,8 +47,11 @@ def keep_positive(
     found = _draw(mean[where], own, draws[..., where], rng)
     moved = draws + (found - draws[..., where]) @ slope.T
     if len(where) == 1:
-        centre, spread = _moments(float(mean[where[0]]), float(np.sqrt(own[0, 0])))
-        middle, width = np.array([centre]), np.array([[spread**2]])
+        spread = float(np.sqrt(own[0, 0]))
+        values, mass = _quadrature(np.array(mean[where] / spread))
+        centre = float(mass[0] @ values[0])
+        middle = np.array([spread * centre])
+        width = np.array([[own[0, 0] * float(mass[0] @ (values[0] - centre) ** 2)]])
     else:
         flat = found.reshape(-1, len(where))
         middle, width = flat.mean(axis=0), np.cov(flat.T)
@@ -63,15 +72,33 @@ def _draw(
                 precision[j, others] / precision[j, j]
             )
             spread = 1.0 / np.sqrt(precision[j, j])
-            # the normal's upper tail by its logarithm, which does not end far from the mean
-            log_tail = log_ndtr(centre / spread) + np.log(rng.uniform(size=centre.shape))
-            found[..., j] = centre - spread * ndtri_exp(log_tail)
-    return np.maximum(found, 0.0)
+            found[..., j] = spread * _inverse(centre / spread, rng.uniform(size=centre.shape))
+    return found
 
 
-def _moments(mean: float, sd: float) -> tuple[float, float]:
-    """Mean and standard deviation of a normal above zero."""
-    at = mean / sd
-    ratio = float(np.exp(-0.5 * at**2 - 0.5 * np.log(2.0 * np.pi) - log_ndtr(at)))
-    variance = max(1.0 - ratio * (ratio + at), np.finfo(float).tiny)
-    return mean + sd * ratio, sd * float(np.sqrt(variance))
+def _quadrature(
+    at: Float[np.ndarray, " n"],
+) -> tuple[Float[np.ndarray, "n q"], Float[np.ndarray, "n q"]]:
+    """Values and masses of N(at, 1) times β^-½ above zero, evenly spaced in √β."""
+    below = np.minimum(at, 0.0)
+    top = np.sqrt(at + np.sqrt(below**2 + _DROP))
+    bottom = np.sqrt(np.maximum(at - np.sqrt(_DROP), 0.0))
+    share = (np.arange(_PLACES) + 0.5) / _PLACES
+    values = (bottom[:, None] + (top - bottom)[:, None] * share) ** 2
+    log = -0.5 * (values - at[:, None]) ** 2
+    mass = np.exp(log - log.max(axis=1, keepdims=True))
+    return values, mass / mass.sum(axis=1, keepdims=True)
+
+
+def _inverse(
+    at: Float[np.ndarray, "*shape"], share: Float[np.ndarray, "*shape"]
+) -> Float[np.ndarray, "*shape"]:
+    """Where the distribution function of that density is so much."""
+    values, mass = _quadrature(at.ravel())
+    total = np.cumsum(mass, axis=1)
+    row, cell = np.arange(len(total)), np.sum(total < share.ravel()[:, None], axis=1)
+    cell = np.minimum(cell, _PLACES - 1)
+    left = (share.ravel() - total[row, cell]) / mass[row, cell] + 0.5  # from the cell's middle
+    roots = np.sqrt(values)
+    found = roots[row, cell] + (roots[:, 1] - roots[:, 0]) * left
+    return np.asarray(np.maximum(found, 0.0) ** 2).reshape(at.shape)

@@ -126,8 +126,9 @@ def linear_program(
     found = found or conditioned_problem(problem, options)
     beta_prior = options.beta_prior
     if beta_prior == "auto":
-        bounded = options.prior != "normal" or getattr(problem, "diffusive", False)
-        beta_prior = "half-normal" if bounded else "normal"
+        beta_prior = "normal" if options.prior == "normal" else "half-normal"
+        if getattr(problem, "diffusive", False):
+            beta_prior = "amplitude"
     slices = problem.energy.slices
     bend = None if problem.bending is None else problem.bending(found)
     if options.covariance == "sandwich" and options.prior == "normal":

@@ -24,7 +24,8 @@ from bayesjko.models.priors import PRIORS
 
 __all__ = ["BetaPrior", "EnergyLikelihood", "LinearProgram"]
 
-BetaPrior = Literal["normal", "half-normal"]
+BetaPrior = Literal["normal", "half-normal", "amplitude"]
+"""May be negative; half-normal; that times β^-½, so flat in the noise's amplitude √β."""
 
 _SHRINKAGE = 0.02  # of an empirical covariance towards the model's own, scaled: it is inverted
 _SINGULAR = 1e-10  # relative: below it a covariance of unit diagonal is round-off
@@ -123,7 +124,7 @@ class LinearProgram:
         base: Λ of one period, which priors are relative to.
         slices: where each term's coefficients are in a period.
         prior: name of the prior.
-        beta_prior: whether β may be negative.
+        beta_prior: of β.
         conditional: the base is relative to s², as in the conjugate normal–inverse-gamma prior;
             then `base` is R = s²Λ.
         guess: s² to start from, where it is unknown.
@@ -157,9 +158,7 @@ class LinearProgram:
     @property
     def _beta_apart(self) -> bool:
         """Whether β has a site of its own: no scale of a prior is for it, nor may it be bounded."""
-        return "internal" in self.slices and (
-            self.prior != "normal" or self.beta_prior == "half-normal"
-        )
+        return "internal" in self.slices and (self.prior != "normal" or self.beta_prior != "normal")
 
     @property
     def _periods(self) -> int:
@@ -190,12 +189,14 @@ class LinearProgram:
         spread = np.sqrt(np.diag(inverse)[at])
         standard = numpyro.sample("standard_beta", dist.Normal(jnp.zeros(len(at)), 1.0).to_event(1))
         below = -standard  # how many spreads β is below the mean
-        if self.beta_prior == "half-normal":
+        if self.beta_prior != "normal":
             # through the distribution function: a normal cut at zero becomes a whole one
             share = ndtr(-standard) * ndtr(mean / spread)
             below = ndtri(jnp.minimum(share, 1.0 - np.finfo(float).epsneg))
         beta = mean - spread * below
         density = -0.5 * own * beta**2 + 0.5 * below**2
+        if self.beta_prior == "amplitude":
+            density = density - 0.5 * jnp.log(beta)
         numpyro.factor("beta_prior", jnp.sum(density))
         return beta
 

@@ -123,10 +123,11 @@ def _relative(prior, asked, size):
     return np.ones(size)
 
 
-def test_a_half_normal_beta_is_never_negative_and_has_its_density():
+@pytest.mark.parametrize(("prior", "power"), [("half-normal", 0.0), ("amplitude", -0.5)])
+def test_a_bounded_beta_is_never_negative_and_has_its_density(prior, power):
     data = likelihood()
     with double():
-        target = target_of(LinearProgram(data, BASE, SLICES, "normal", "half-normal"))
+        target = target_of(LinearProgram(data, BASE, SLICES, "normal", prior))
         at = 2.0 * positions(target.size, 50)
         stated, sites, jacobian, _ = _views(target)(jnp.asarray(at))
     theta = np.asarray(sites["coefficients"])
@@ -136,6 +137,7 @@ def test_a_half_normal_beta_is_never_negative_and_has_its_density():
     square = np.einsum("ni,ij,nj->n", flat, data.gram, flat) - 2.0 * flat @ data.moment
     expected = -0.5 * square / 0.7 - 0.5 * flat**2 @ np.tile(BASE, PERIODS)
     expected += np.linalg.slogdet(np.asarray(jacobian)[:, :-1])[1]
+    expected += power * np.log(theta[..., 4]).sum(axis=1)
     np.testing.assert_allclose(stated - stated[0], expected - expected[0], rtol=1e-8, atol=1e-8)
 
 
