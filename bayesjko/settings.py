@@ -83,8 +83,8 @@ class FitSettings:
     or horseshoe (a few matter); all but normal need a method that samples, or vi."""
     beta_prior: BetaPrior = "auto"
     """Normal (β may be negative), half-normal (not), or amplitude (nor that; flat in √β, how
-    strong the noise is); auto: amplitude under weak and flow, which know the sign, else normal,
-    or half-normal where a method samples under another prior."""
+    strong the noise is); auto: amplitude under flow and half-normal under weak, which know the
+    sign, else normal, or half-normal where a method samples under another prior."""
     draws: int = 1000
     """Draws of the posterior to keep, over all chains."""
     chains: int = 4

@@ -62,11 +62,16 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run | None = N
             "though each is made of both snapshots at once (use covariance=sandwich).",
         )
     mean = found.mean
-    if problem.diffusive:
+    if problem.energy.internal and problem.beta_prior != "normal":
         last = mean.size if problem.walk is None else size  # β is that of the walk's beginning
         betas = np.arange(problem.energy.slices["internal"].start, last, size)
         flat, joint, moved = keep_positive(
-            mean.ravel(), joint, coefficients.reshape(*noise.shape, -1), betas, options.seed
+            mean.ravel(),
+            joint,
+            coefficients.reshape(*noise.shape, -1),
+            betas,
+            options.seed,
+            power=-0.5 if problem.beta_prior == "amplitude" else 0.0,
         )
         mean, coefficients = flat.reshape(mean.shape), moved.reshape(coefficients.shape)
     return Posterior(

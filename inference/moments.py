@@ -542,7 +542,8 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
         1.0,
         lambda _: meat,
         fit_test,
-        diffusive=energy.internal,
+        # the noise of its own slope draws the β of `weak` to zero already
+        beta_prior="half-normal" if crossed is None else "amplitude",
         own_noise=own_noise,
     )
 

@@ -27,8 +27,8 @@ class InferenceOptions:
             one under the evidence, for each term, if None.
         prior: of the coefficients; all but the conjugate method take others than `normal`, whose
             scales are relative to the normal one's.
-        beta_prior: of β; `auto` is flat in the noise's amplitude √β where β cannot be negative,
-            else normal where the prior of the coefficients is, and half-normal otherwise.
+        beta_prior: of β; `auto` is the likelihood's own, and half-normal instead of normal where
+            the coefficients' is not normal.
         chains: of methods that sample.
         warmup: steps of each chain that tune it and are no draws.
         guide: family of variational approximations.

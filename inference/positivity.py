@@ -1,7 +1,7 @@
 """A normal posterior that knows that particles diffuse or do not: β is never negative.
 
-Its prior is flat in the noise's amplitude √β, so β^-½ in β. One flat in β itself, cut at zero,
-would put β at about one standard deviation where the data say little of it, whatever the truth,
+With a prior flat in the noise's amplitude √β, which is β^-½ in β: one flat in β itself, cut at
+zero, puts β at about one standard deviation where the data say little of it, whatever the truth,
 and the forces with it (Gelman, Bayesian Analysis 1, 2006, of scale parameters in general).
 """
 
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 __all__ = ["keep_positive"]
 
 _SWEEPS = 30  # of Gibbs sampling, where several periods have a β each
-_PLACES = 200  # of a quadrature in √β: a smooth density, even at zero, which needs few
+_PLACES = 300  # of a quadrature in √β, in which the density is smooth
 _DROP = 80.0  # twice the logarithm by which the density falls to where it ends
 
 
@@ -23,8 +23,10 @@ def keep_positive(
     draws: Float[np.ndarray, "*shape S"],
     where: Int[np.ndarray, " b"],
     seed: int,
+    *,
+    power: float = 0.0,
 ) -> tuple[Float[np.ndarray, " S"], Float[np.ndarray, "S S"], Float[np.ndarray, "*shape S"]]:
-    """N(mean, covariance) times β^-½ of some coefficients, which are positive.
+    """N(mean, covariance) times a power of some coefficients, which are positive.
 
     Each draw keeps what is independent of those coefficients and moves with them by regression.
 
@@ -34,6 +36,7 @@ def keep_positive(
         draws: from it.
         where: positions of the coefficients.
         seed: of their new draws.
+        power: above −1: their prior is flat in themselves (0) or in their roots (−½).
 
     Returns:
         Mean and covariance under that prior (exact for one coefficient, the draws' own for more)
@@ -44,11 +47,11 @@ def keep_positive(
         return mean, covariance, draws
     slope = np.linalg.solve(own, covariance[where]).T
     rng = np.random.default_rng([seed, len(where)])
-    found = _draw(mean[where], own, draws[..., where], rng)
+    found = _draw(mean[where], own, draws[..., where], power, rng)
     moved = draws + (found - draws[..., where]) @ slope.T
     if len(where) == 1:
         spread = float(np.sqrt(own[0, 0]))
-        values, mass = _quadrature(np.array(mean[where] / spread))
+        values, mass = _quadrature(np.array(mean[where] / spread), power)
         centre = float(mass[0] @ values[0])
         middle = np.array([spread * centre])
         width = np.array([[own[0, 0] * float(mass[0] @ (values[0] - centre) ** 2)]])
@@ -60,9 +63,13 @@ def keep_positive(
 
 
 def _draw(
-    mean: np.ndarray, covariance: np.ndarray, start: np.ndarray, rng: np.random.Generator
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    start: np.ndarray,
+    power: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Each coordinate in turn from its normal given the others, above zero."""
+    """Each coordinate in turn given the others."""
     precision = np.linalg.inv(covariance)
     found = np.maximum(start, 1e-3 * np.sqrt(np.diag(covariance)))
     for _ in range(1 if len(mean) == 1 else _SWEEPS):
@@ -72,29 +79,30 @@ def _draw(
                 precision[j, others] / precision[j, j]
             )
             spread = 1.0 / np.sqrt(precision[j, j])
-            found[..., j] = spread * _inverse(centre / spread, rng.uniform(size=centre.shape))
+            share = rng.uniform(size=centre.shape)
+            found[..., j] = spread * _inverse(centre / spread, share, power)
     return found
 
 
 def _quadrature(
-    at: Float[np.ndarray, " n"],
+    at: Float[np.ndarray, " n"], power: float
 ) -> tuple[Float[np.ndarray, "n q"], Float[np.ndarray, "n q"]]:
-    """Values and masses of N(at, 1) times β^-½ above zero, evenly spaced in √β."""
+    """Values and masses of N(at, 1) times β^power above zero, evenly spaced in √β."""
     below = np.minimum(at, 0.0)
     top = np.sqrt(at + np.sqrt(below**2 + _DROP))
     bottom = np.sqrt(np.maximum(at - np.sqrt(_DROP), 0.0))
     share = (np.arange(_PLACES) + 0.5) / _PLACES
     values = (bottom[:, None] + (top - bottom)[:, None] * share) ** 2
     log = -0.5 * (values - at[:, None]) ** 2
-    mass = np.exp(log - log.max(axis=1, keepdims=True))
+    mass = values ** (power + 0.5) * np.exp(log - log.max(axis=1, keepdims=True))
     return values, mass / mass.sum(axis=1, keepdims=True)
 
 
 def _inverse(
-    at: Float[np.ndarray, "*shape"], share: Float[np.ndarray, "*shape"]
+    at: Float[np.ndarray, "*shape"], share: Float[np.ndarray, "*shape"], power: float
 ) -> Float[np.ndarray, "*shape"]:
     """Where the distribution function of that density is so much."""
-    values, mass = _quadrature(at.ravel())
+    values, mass = _quadrature(at.ravel(), power)
     total = np.cumsum(mass, axis=1)
     row, cell = np.arange(len(total)), np.sum(total < share.ravel()[:, None], axis=1)
     cell = np.minimum(cell, _PLACES - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -15,6 +15,9 @@ from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.errors import UnsettledError
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Statistics
+
+if TYPE_CHECKING:  # which imports NumPyro, that not every fit needs
+    from bayesjko.models.program import BetaPrior
 
 __all__ = [
     "CLOSE",
@@ -101,8 +104,8 @@ class LinearProblem:
         plain: the equations of a quadrature in time alone, where simulating between the snapshots
             makes these of them.
         settled: whether what is linearised was solved where it is linearised.
-        diffusive: whether β, where there is one, is known not to be negative: the process cannot
-            be simulated otherwise. JKOnet*'s closed form does not know.
+        beta_prior: of β, where there is one: not normal where it is known not to be negative, since
+            the process cannot be simulated otherwise. JKOnet*'s closed form does not know.
         notes: sentences for the summary.
         intervals: the period and the statistics of each interval between snapshots, where they add
             up to the blocks.
@@ -123,7 +126,7 @@ class LinearProblem:
     fit_test: Callable[..., GoodnessOfFit] | None = None
     plain: LinearProblem | None = None
     settled: bool = True
-    diffusive: bool = False
+    beta_prior: BetaPrior = "normal"
     notes: tuple[str, ...] = ()
     intervals: tuple[tuple[int, Statistics], ...] = ()
     reweighted: Reweighted | None = None

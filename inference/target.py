@@ -126,9 +126,9 @@ def linear_program(
     found = found or conditioned_problem(problem, options)
     beta_prior = options.beta_prior
     if beta_prior == "auto":
-        beta_prior = "normal" if options.prior == "normal" else "half-normal"
-        if getattr(problem, "diffusive", False):
-            beta_prior = "amplitude"
+        beta_prior = problem.beta_prior
+        if beta_prior == "normal" and options.prior != "normal":
+            beta_prior = "half-normal"
     slices = problem.energy.slices
     bend = None if problem.bending is None else problem.bending(found)
     if options.covariance == "sandwich" and options.prior == "normal":
