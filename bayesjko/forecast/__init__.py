@@ -36,6 +36,7 @@ Mode = Literal["map", "sde"]
 _TRIED = 500  # particles on which steps are tried out
 _MOST_STOPS = 100_000  # of a forecast, so that a slip of the horizon is told and not simulated
 _ESCAPE = 1e6  # standard units beyond which a particle counts as lost
+_SPARE = 0.05  # of the draws, instead of those whose particles are lost
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,9 @@ def forecast(
 ) -> Forecast:
     """Simulate the population forward under draws of the energy.
 
+    The population is known to stay: of the draws, up to one in twenty whose particles escape give
+    way to others, and `settings["escaped"]` counts them.
+
     Args:
         result: of a fit.
         start: time of the snapshot to start from (the last if None), or a cloud (n, d) of one's
@@ -137,7 +141,7 @@ def forecast(
     cloud, weight, begin = _start(result, start, start_time)
     rng = np.random.default_rng(seed)
     available = result.posterior.draws
-    chosen = np.sort(rng.permutation(len(available))[:draws])
+    chosen = np.sort(rng.permutation(len(available))[: draws + int(_SPARE * draws)])
     mode = mode or default_mode(result)
     step_error = None
     if substeps == "auto":
@@ -170,8 +174,14 @@ def forecast(
         scheme=scheme,
         substeps=substeps,
         seed=seed,
+        lost="leave",
         push=push,
     )
+    escaped = ~np.all(np.isfinite(clouds), axis=(2, 3))
+    stays = ~escaped[:, -1]
+    if np.sum(stays) < (1.0 - _SPARE) * len(stays):
+        first = int(np.argmax(np.any(escaped, axis=0)))
+        raise _escape(escaped[:, first], float(times[first]))
     settings = {
         "start_time": begin,
         "horizon": horizon,
@@ -184,8 +194,9 @@ def forecast(
         "fixed": dict(fixed or {}),
         "scale": dict(scale or {}),
         "push": push is not None,
+        "escaped": int(np.sum(~stays)),
     }
-    return Forecast(times, clouds, weight, result.snapshots.features, settings)
+    return Forecast(times, clouds[stays][:draws], weight, result.snapshots.features, settings)
 
 
 def default_mode(result: Result) -> Mode:

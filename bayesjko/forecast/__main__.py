@@ -77,6 +77,9 @@ def _run(command: ForecastCommand) -> None:
         f"{draws} draws of {particles} particles at {times} times, "
         f"{found.times[0]:g} to {found.times[-1]:g}, are in {command.out}."
     )
+    escaped = found.settings["escaped"]
+    if escaped:
+        print(f"In {escaped} more draws particles escape; they are left out.")
     error = found.settings["step_error"]
     if error is not None and not error <= 0.05:
         print(

@@ -132,6 +132,16 @@ def test_a_seed_fixes_draws_and_noise():
     assert first.trajectories.shape[0] == 2
 
 
+def test_a_few_draws_that_escape_give_way_to_others():
+    stiffness = np.full((60, 2), 0.1)
+    stiffness[:2] = -2e6
+    found = forecast(make(stiffness), start=0.5, horizon=3.0, draws=57)
+    assert found.trajectories.shape[0] == 57
+    assert np.all(np.isfinite(found.trajectories))
+    assert 1 <= found.settings["escaped"] <= 2
+    assert json.loads(found.to_dataset().attrs["settings"])["escaped"] == found.settings["escaped"]
+
+
 def test_particles_that_escape_are_told_with_the_time():
     """Uphill, each step multiplies the distance by a million and one."""
     result = make(np.full((2, 2), -2e6))
