@@ -129,7 +129,7 @@ def run(
     this = Run(name, command, jobs, perf_counter() - start, len(missing), read)
     with write_atomically(folder / "cells.nc") as fresh:
         write_netcdf(
-            dataset(cells).assign_attrs(question=experiment.question, **this.provenance()), fresh
+            dataset(cells).assign_attrs(question=experiment.question, **this.provenance), fresh
         )
     with write_atomically(folder / "README.md") as fresh:
         fresh.write_text(readme(experiment, this, cells, report, folder), "utf-8")

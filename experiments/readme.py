@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -41,7 +42,8 @@ class Run:
     measured: int
     files: Mapping[str, str] = field(default_factory=dict)
 
-    def provenance(self) -> dict[str, str]:
+    @cached_property
+    def provenance(self) -> Mapping[str, str]:
         """What command made the results, of what, and where."""
         return {
             "command": self.command,
@@ -58,7 +60,7 @@ def readme(
 ) -> str:
     """The page in Markdown."""
     failed = cells[cells["failure"].notna()]
-    told = run.provenance()
+    told = run.provenance
     lines = [
         f"# {run.name}",
         "",

@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 __all__ = ["keep_positive"]
 
 _SWEEPS = 30  # of Gibbs sampling, where several periods have a β each
-_PLACES = 300  # of a quadrature in √β, in which the density is smooth
+_PLACES = 300  # of a quadrature in √β, in which the density is smooth, for draws
+_MANY_PLACES = 2**14  # likewise, for moments
 _DROP = 80.0  # twice the logarithm by which the density falls to where it ends
 
 
@@ -51,7 +52,7 @@ def keep_positive(
     moved = draws + (found - draws[..., where]) @ slope.T
     if len(where) == 1:
         spread = float(np.sqrt(own[0, 0]))
-        values, mass = _quadrature(np.array(mean[where] / spread), power)
+        values, mass = _quadrature(mean[where] / spread, power, _MANY_PLACES)
         centre = float(mass[0] @ values[0])
         middle = np.array([spread * centre])
         width = np.array([[own[0, 0] * float(mass[0] @ (values[0] - centre) ** 2)]])
@@ -85,13 +86,13 @@ def _draw(
 
 
 def _quadrature(
-    at: Float[np.ndarray, " n"], power: float
+    at: Float[np.ndarray, " n"], power: float, places: int
 ) -> tuple[Float[np.ndarray, "n q"], Float[np.ndarray, "n q"]]:
     """Values and masses of N(at, 1) times β^power above zero, evenly spaced in √β."""
     below = np.minimum(at, 0.0)
     top = np.sqrt(at + np.sqrt(below**2 + _DROP))
     bottom = np.sqrt(np.maximum(at - np.sqrt(_DROP), 0.0))
-    share = (np.arange(_PLACES) + 0.5) / _PLACES
+    share = (np.arange(places) + 0.5) / places
     values = (bottom[:, None] + (top - bottom)[:, None] * share) ** 2
     log = -0.5 * (values - at[:, None]) ** 2
     mass = values ** (power + 0.5) * np.exp(log - log.max(axis=1, keepdims=True))
@@ -102,7 +103,7 @@ def _inverse(
     at: Float[np.ndarray, "*shape"], share: Float[np.ndarray, "*shape"], power: float
 ) -> Float[np.ndarray, "*shape"]:
     """Where the distribution function of that density is so much."""
-    values, mass = _quadrature(at.ravel(), power)
+    values, mass = _quadrature(at.ravel(), power, _PLACES)
     total = np.cumsum(mass, axis=1)
     row, cell = np.arange(len(total)), np.sum(total < share.ravel()[:, None], axis=1)
     cell = np.minimum(cell, _PLACES - 1)
