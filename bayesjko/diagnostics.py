@@ -122,7 +122,8 @@ def probe_draws(result: Result) -> dict[str, Float[np.ndarray, "chain draw *shap
     sent in one step without noise, a few particles of each, for fewer draws.
     """
     posterior, snapshots = result.posterior, result.snapshots
-    chains, count, periods = posterior.coefficients.shape[:3]
+    chains, count = posterior.coefficients.shape[:2]
+    periods = result.periods
     rng = np.random.default_rng(0)
     force = []
     for period in range(periods):

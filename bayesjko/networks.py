@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.residual import scored_couplings
 from bayesjko.inference.tangent import tangent_of
 from bayesjko.inference.training import Trained, train_networks
-from bayesjko.models.bases import BasisError, Neural, Scaled, Stacked, widths_of
+from bayesjko.models.bases import Basis, BasisError, Neural, Scaled, Stacked, Timed, widths_of
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
 from bayesjko.models.errors import InputError
@@ -69,6 +70,18 @@ def check_network(settings: FitSettings) -> None:
             "made of it; take --inferred last-layer and another method, or a basis for the "
             "interaction."
         )
+    changing = settings.time_variation == "neural"
+    if changing and "potential" not in networks:
+        raise InputError(
+            "An energy that changes as a network of time says has a network for its potential, and "
+            f"here {settings.potential}; take --potential mlp:64,64, or --time-variation "
+            "random-walk."
+        )
+    if changing and settings.inferred == "all":
+        raise InputError(
+            "Of a network of position and time the last layer alone is inferred; take --inferred "
+            "last-layer, or --time-variation static."
+        )
     if settings.inferred == "all" and (
         "potential" not in networks or settings.method == "ensemble"
     ):
@@ -100,8 +113,17 @@ def network_energies(
         progress: show progress bars.
 
     Raises:
-        InputError: the network is too large for what is asked of it.
+        InputError: the network is too large for what is asked of it, or there are too few snapshots
+            to see it change.
     """
+    span = None
+    if settings.time_variation == "neural":
+        if len(snapshots.times) < 3:
+            raise InputError(
+                "Two snapshots show no change of an energy; give at least three, or take "
+                "--time-variation static."
+            )
+        span = snapshots.times[[0, -1]]
     bases = _named(settings) | dict.fromkeys(widths, "none")
     others = None
     if settings.internal or set(bases.values()) != {"none"}:
@@ -126,9 +148,10 @@ def network_energies(
             others,
             scheme,
             seed=int(np.random.SeedSequence([settings.seed, member]).generate_state(1)[0]),
+            span=span,
             progress=progress,
         )
-        energies.append(_energy(trained, snapshots, settings))
+        energies.append(_energy(trained, snapshots, settings, span))
     return energies
 
 
@@ -178,12 +201,21 @@ def joined_posterior(members: list[Posterior], features: int) -> Posterior:
     )
 
 
-def _energy(trained: Trained, snapshots: Snapshots, settings: FitSettings) -> LinearEnergy:
+def _energy(
+    trained: Trained,
+    snapshots: Snapshots,
+    settings: FitSettings,
+    span: Float[np.ndarray, "2"] | None,
+) -> LinearEnergy:
     """Linear in what is inferred."""
     potential, interaction = trained.potential, trained.interaction
+    basis: str | Basis = settings.potential if potential is None else potential.hidden
+    if span is not None:
+        assert isinstance(basis, Basis)  # a network of time is one of position
+        basis = Timed(basis, np.asarray(span.mean()), span)
     energy = build_linear_energy(
         snapshots,
-        potential=settings.potential if potential is None else potential.hidden,
+        potential=basis,
         interaction=settings.interaction if interaction is None else interaction.hidden,
         internal=settings.internal,
         seed=settings.seed,

@@ -24,8 +24,8 @@ from bayesjko.command import write_atomically
 from bayesjko.diagnostics import Diagnostics
 from bayesjko.inference.identifiability import Identifiability, identifiability
 from bayesjko.inference.posterior import Posterior
-from bayesjko.inference.random_walk import middles, wander
-from bayesjko.models.data import Snapshots, Standardisation
+from bayesjko.inference.random_walk import wander
+from bayesjko.models.data import Snapshots, Standardisation, middles
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.errors import InputError
 from bayesjko.models.likelihoods.moments import GoodnessOfFit
@@ -116,9 +116,10 @@ class Result:
         """The snapshot at this time, or the nearest one for an energy that is known at all times.
 
         Raises:
-            InputError: no snapshot was taken then, and the energy is one for each interval.
+            InputError: no snapshot was taken then, and the energy is none that is known at others.
         """
-        if self.posterior.walk is None or time is None:
+        known = self.energy.timed or self.posterior.walk is not None
+        if not known or time is None:
             return self.snapshot_index(time)
         return int(np.argmin(np.abs(self.snapshots.times - time)))
 
@@ -126,16 +127,17 @@ class Result:
         """Draws of θ in force at a time, in standard units.
 
         An energy that wanders has other ones at every time, between the snapshots and beyond them,
-        the less certain the farther; any other is known at the snapshots' times only.
+        the less certain the farther. Those of a network of time are the same at all times: its
+        features change. Any other energy is known at the snapshots' times only.
 
         Args:
             time: the last snapshot's if None.
 
         Raises:
-            InputError: no snapshot was taken then, and the energy does not wander.
+            InputError: no snapshot was taken then, and the energy is none that is known at others.
         """
         if self.posterior.walk is None:
-            return self.posterior.draws[:, self.period(self.snapshot_index(time))]
+            return self.posterior.draws[:, self.period(self.snapshot_near(time))]
         when = np.array([self.snapshots.times[-1] if time is None else float(time)])
         return self.path(self.posterior.draws, when)[:, 0]
 
@@ -158,11 +160,30 @@ class Result:
         """The period in force after this snapshot, or before it if it is the last."""
         return min(snapshot, self.posterior.mean.shape[0] - 1)
 
-    def field(self, snapshot: int) -> Field:
-        """The energy's first variation around a snapshot's cloud, in standard units."""
+    @property
+    def periods(self) -> int:
+        """In how many parts of the observed time there is an energy of its own: 1 if it stays."""
+        if self.energy.timed:
+            return len(self.snapshots.durations)
+        return self.posterior.mean.shape[0]
+
+    def in_force(self, time: float | None = None) -> LinearEnergy:
+        """The energy whose features `coefficients` weigh at a time; the last snapshot's if None."""
+        when = self.snapshots.times[-1] if time is None else time
+        return self.energy.at(when / self.standardisation.duration)
+
+    def field(self, time: float | None = None) -> Field:
+        """The energy's first variation around the cloud of the snapshot at a time.
+
+        In standard units; the last snapshot's if None, and the nearest one's, as for `drift`.
+
+        Raises:
+            InputError: no snapshot was taken then.
+        """
+        snapshot = self.snapshot_near(time)
         cloud = self.standardisation.points(self.snapshots.particles[snapshot])
         with double():
-            return self.energy.around(
+            return self.in_force(time).around(
                 jnp.asarray(cloud), jnp.asarray(self.snapshots.weights[snapshot])
             )
 
@@ -174,17 +195,17 @@ class Result:
         Args:
             points: in the user's units.
             time: of the snapshot whose cloud and period are meant; the last if None. Any time for
-                an energy that wanders, with the cloud of the nearest snapshot.
+                an energy that wanders or is a network of time, with the cloud of the nearest
+                snapshot.
 
         Raises:
             InputError: no snapshot was taken then.
         """
-        snapshot = self.snapshot_near(time)
         draws = self.coefficients(time)
         draws = draws[:, : draws.shape[1] - int(self.energy.internal)]
         blocks = [
             np.einsum("ndj,sj->snd", design, draws)
-            for design in self._blocks(Field.drift_design, points, snapshot)
+            for design in self._blocks(Field.drift_design, points, time)
         ]
         return np.concatenate(blocks, axis=1) * self.standardisation.velocity
 
@@ -205,11 +226,10 @@ class Result:
             raise InputError(
                 "This energy has no potential term; fit with a potential to ask for V."
             )
-        snapshot = self.snapshot_near(time)
         draws = self.coefficients(time)[:, where]
         origin = self.standardisation.mean[None]
         values = np.concatenate(
-            list(self._blocks(_potential_features, np.concatenate([origin, points]), snapshot))
+            list(self._blocks(_potential_features, np.concatenate([origin, points]), time))
         )
         return draws @ (values[1:] - values[0]).T * self.standardisation.energy
 
@@ -251,11 +271,11 @@ class Result:
             )
         return xr.DataTree.from_dict(groups)
 
-    def _blocks(self, feature, points, snapshot):  # type: ignore[no-untyped-def]
+    def _blocks(self, feature, points, time):  # type: ignore[no-untyped-def]
         """A feature of the field at points, a block of points at a time."""
         points = self.standardisation.points(points)
         with double():
-            around = self.field(snapshot)
+            around = self.field(time)
             for start in range(0, len(points), _BLOCK):
                 block = points[start : start + _BLOCK]
                 padded = np.pad(block, ((0, _BLOCK - len(block)), (0, 0)))

@@ -170,6 +170,11 @@ def compare(
     The arguments and errors are those of `select`.
     """
     settings = checked_settings(settings, changes)
+    if settings.time_variation == "neural":
+        raise InputError(
+            "Energies are compared on bases, and a network of time is none; leave --select out, or "
+            "take --time-variation static, piecewise or random-walk."
+        )
     names = list(dict.fromkeys(name.strip() for name in potentials or [settings.potential]))
     interaction = _INTERACTION if settings.interaction == "none" else settings.interaction
     if not isinstance(snapshots, Snapshots):

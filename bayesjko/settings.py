@@ -28,9 +28,10 @@ class FitSettings:
     taken for linear in them (generalised Gauss-Newton)."""
     internal: bool = True
     """Learn the strength β of the internal energy (how much the particles diffuse)."""
-    time_variation: Literal["static", "piecewise", "random-walk"] = "static"
-    """One energy for all times, one for each interval between snapshots, or one that wanders from
-    interval to interval by as much as the evidence says (β staying the same)."""
+    time_variation: Literal["static", "piecewise", "random-walk", "neural"] = "static"
+    """One energy for all times, one for each interval between snapshots, one that wanders from
+    interval to interval by as much as the evidence says (β staying the same), or neural: one whose
+    potential is a network of position and time (β and the interaction staying the same)."""
     likelihood: Literal["auto", "residual", "weak", "flow"] = "auto"
     """How snapshots are explained: residual (couplings, JKOnet*), weak (moments, trapezoidal in
     time), flow (moments of simulated paths), or auto: residual for paired snapshots, for piecewise

@@ -127,6 +127,8 @@ def _energy_line(result: Result) -> str:
     time = "the same at all times" if periods == 1 else f"one for each of {periods} intervals"
     if result.posterior.walk is not None:
         time = f"wandering over {periods} intervals"
+    if result.energy.timed:
+        time = "of features that change with time"
     likelihood = str(result.settings["likelihood"])
     if likelihood == "residual":
         likelihood += f", scheme {result.scheme}"

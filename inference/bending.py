@@ -68,15 +68,16 @@ def bending(
         cloud, share = snapshots.particles[k], snapshots.weights[k]
         rows = np.linspace(0, len(cloud) - 1, min(particles, len(cloud))).astype(int)
         paths = equations.paths(k, copies, steps, count=len(rows))
-        starts.append((cloud[rows], share[rows] / share[rows].sum(), paths))
+        energy = equations.within(k)
+        starts.append((energy, cloud[rows], share[rows] / share[rows].sum(), paths))
 
-    energy, tests, starts = _single((equations.energy, equations.tests, starts))
+    tests, starts = _single((equations.tests, starts))
 
     def moments(theta: Float[Array, " P"]) -> Float[Array, " E"]:
         each = theta.reshape(at.shape).astype(jnp.float32)
         means = [
             mean_of_paths(energy, tests, each[period], cloud, share, float(duration), paths)
-            for period, duration, (cloud, share, paths) in zip(
+            for period, duration, (energy, cloud, share, paths) in zip(
                 periods, snapshots.durations, starts, strict=True
             )
         ]

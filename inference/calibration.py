@@ -25,7 +25,7 @@ from bayesjko.inference.problem import Meat
 from bayesjko.inference.score import Score
 from bayesjko.inference.whole import Part, Whole
 from bayesjko.models.blocks import weighted_blocks
-from bayesjko.models.data import Couplings, Snapshots
+from bayesjko.models.data import Couplings, Snapshots, middles
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.likelihoods.residual import Scheme, evaluation_points
 from bayesjko.models.precision import double
@@ -61,6 +61,7 @@ class _End:
     sign: float  # +1 where the interval ends, −1 where it starts
     count: float  # n_k
     half: float  # τ_k/2
+    field: Field  # of the energy in the middle of the interval
 
 
 def residual_meat(
@@ -88,19 +89,25 @@ def residual_meat(
     periods = max(period_of) + 1
     whole = Whole.of(snapshots) if isinstance(snapshots, Snapshots) else snapshots
     halves = 0.5 * np.diff(whole.times)
+    energies = [energy.at(middle) for middle in middles(whole.times)]
 
     def meat(coefficients: Float[np.ndarray, "period K"]) -> Float[np.ndarray, "S S"]:
         total = np.zeros((periods * energy.size,) * 2)
         for index, parts in enumerate(whole.parts):
-            ends = [
-                _End(period_of[k], sign, float(counts[k]), float(halves[k]))
-                for k, sign in ((index - 1, 1.0), (index, -1.0))
-                if 0 <= k < len(counts)
-            ]
-            score = None if scores is None else scores[index]
             with double():
-                field = whole.field(energy, index)
-            given = field, energy.size, ends, coefficients, score, periods
+                ends = [
+                    _End(
+                        period_of[k],
+                        sign,
+                        float(counts[k]),
+                        float(halves[k]),
+                        whole.field(energies[k], index),
+                    )
+                    for k, sign in ((index - 1, 1.0), (index, -1.0))
+                    if 0 <= k < len(counts)
+                ]
+            score = None if scores is None else scores[index]
+            given = energy.size, ends, coefficients, score, periods
             total += whole.reduce(partial(_influence, *given), parts).covariance()
         return total
 
@@ -132,7 +139,8 @@ def paired_meat(
         for k, each in enumerate(couplings):
             points = evaluation_points(each, scheme)
             with double():
-                field = energy.around(jnp.asarray(points), jnp.asarray(each.weight))
+                around = energy.at(each.middle).around
+                field = around(jnp.asarray(points), jnp.asarray(each.weight))
                 pulled = _pull_of_residual(
                     field,
                     jnp.asarray(points),
@@ -189,7 +197,6 @@ class _Influence:
 
 
 def _influence(
-    field: Field,
     size: int,
     ends: Sequence[_End],
     coefficients: np.ndarray,
@@ -209,7 +216,7 @@ def _influence(
                 theta: Any = coefficients[end.period]
                 half: Any = np.asarray(-end.sign * end.half)
                 steps = 1 if end.sign > 0 else _FORWARD
-                middle, value = _halfway(field, points, gradient, theta, half, steps)
+                middle, value = _halfway(end.field, points, gradient, theta, half, steps)
                 phi = -np.asarray(value)
                 if score is not None:
                     density = score.log_density(np.asarray(middle))

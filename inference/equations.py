@@ -14,7 +14,7 @@ from bayesjko.inference.parallel import threaded
 from bayesjko.inference.resolution import Resolution
 from bayesjko.models.bases import Basis
 from bayesjko.models.blocks import averaged
-from bayesjko.models.data import Snapshots
+from bayesjko.models.data import Snapshots, middles
 from bayesjko.models.energies import Field, LinearEnergy, field_of
 from bayesjko.models.likelihoods.flow import Paths, moments_of_paths, simulate_paths
 from bayesjko.models.likelihoods.moments import Sides, values_of
@@ -89,19 +89,21 @@ class Equations:
     ) -> Linearised:
         """Trapezoidal, less what the trapezoid misses of the paths at θ."""
         theta = self._diffusing(theta)
-        energy, tests, tau = self.energy, self.tests, self.snapshots.durations
+        tau = self.snapshots.durations
 
         def missed_over(k: int) -> Float[np.ndarray, "n M"]:
             cloud, weight = self.snapshots.particles[k], self.snapshots.weights[k]
             own, half = theta[self.period_of[k]], 0.5 * float(tau[k])
             paths = self.paths(k, resolution.copies, resolution.steps[k])
-            end = simulate_paths(energy, own, cloud, weight, float(tau[k]), paths)
+            end = simulate_paths(self.within(k), own, cloud, weight, float(tau[k]), paths)
             copies, _, d = end.shape
             with double():
-                field = field_of(energy, end.reshape(-1, d), np.tile(weight, copies) / copies)
+                clouds = end.reshape(-1, d), np.tile(weight, copies) / copies
+                field = field_of(self._energy_at(k + 1), *clouds)
             # ψ − ½τLψ at the ends
             after = averaged(partial(self._less_drift, field, own, half), end)
-            before = self.values[k] + half * generator(energy, tests, own, cloud, weight)
+            start = generator(self._energy_at(k), self.tests, own, cloud, weight)
+            before = self.values[k] + half * start
             return np.asarray(after - before)
 
         missed = threaded(missed_over, range(len(tau)), self.jobs)
@@ -121,7 +123,7 @@ class Equations:
             own, fold = theta[self.period_of[k]], folds.fold[k]
             paths = self.paths(k, resolution.copies, resolution.steps[k])
             return moments_of_paths(
-                energy, tests, own, clouds[k], weights[k], float(tau[k]), paths, fold
+                self.within(k), tests, own, clouds[k], weights[k], float(tau[k]), paths, fold
             )
 
         ends, parts = zip(*threaded(moments_over, range(len(tau)), self.jobs), strict=True)
@@ -146,7 +148,11 @@ class Equations:
         own = self._diffusing(theta)[self.period_of[interval]]
         cloud, weight = self.snapshots.particles[interval], self.snapshots.weights[interval]
         duration = float(self.snapshots.durations[interval])
-        return simulate_paths(self.energy, own, cloud, weight, duration, paths)
+        return simulate_paths(self.within(interval), own, cloud, weight, duration, paths)
+
+    def within(self, interval: int) -> LinearEnergy:
+        """The energy that paths over an interval are of: that in its middle."""
+        return self.energy.at(middles(self.snapshots.times)[interval])
 
     def paths(self, interval: int, copies: int, steps: int, count: int | None = None) -> Paths:
         """Paths over an interval, from every particle of its start or from so many."""
@@ -185,11 +191,12 @@ class Equations:
     def _weak_sides(
         self, theta: np.ndarray, missed: Sequence[np.ndarray] | None
     ) -> Iterator[Sides]:
-        energy, tests, tau = self.energy, self.tests, self.snapshots.durations
+        tests, tau = self.tests, self.snapshots.durations
         period_of, intervals = self.period_of, len(self.period_of)
         for index, (cloud, weight, value) in enumerate(
             zip(self.snapshots.particles, self.snapshots.weights, self.values, strict=True)
         ):
+            energy = self._energy_at(index)
             rates = {
                 p: generator(energy, tests, theta[p], cloud, weight)
                 + pull(energy, tests, theta[p], cloud, weight)
@@ -204,6 +211,9 @@ class Equations:
                     apart = missed[index]
                     source = source + apart
             yield Sides(weight, target, source, self.shares[index], apart)
+
+    def _energy_at(self, snapshot: int) -> LinearEnergy:
+        return self.energy.at(self.snapshots.times[snapshot])
 
     def _less_drift(
         self, field: Field, theta: np.ndarray, half: float, points: Float[np.ndarray, "n d"]

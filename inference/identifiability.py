@@ -212,7 +212,7 @@ def _gram(
     rows = rng.choice(len(cloud), min(_PROBES, len(cloud)), replace=False)
     points, share = cloud[rows], weight[rows] / weight[rows].sum()
     with double():
-        field = field_of(energy, cloud, weight)
+        field = field_of(energy.at(snapshots.times[index]), cloud, weight)
         drift = np.asarray(drift_designs(field, jnp.asarray(points)))
     if energy.internal:
         density = -fit_score(cloud, weight, seed=seed)(points)

@@ -493,7 +493,7 @@ def _in_spreads(
         period = min(index, len(change) - 1)
         rows = np.linspace(0, len(cloud) - 1, min(len(cloud), _PROBES)).astype(int)
         with double():
-            field = field_of(energy, cloud, weight)
+            field = field_of(energy.at(snapshots.times[index]), cloud, weight)
             design = np.asarray(drift_designs(field, jnp.asarray(cloud[rows])))
         where = slice(period * energy.size, period * energy.size + size)
         moved = design @ change[period, :size]

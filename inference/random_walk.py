@@ -25,12 +25,11 @@ from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import CLOSE, LinearProblem, Reweighted, Walk, at_rest
 from bayesjko.inference.smoothing import Chain
 from bayesjko.inference.tridiagonal import BlockTridiagonal
-from bayesjko.models.data import Snapshots
+from bayesjko.models.data import Snapshots, middles
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.residual import Statistics
 
 __all__ = [
-    "middles",
     "mixing",
     "step_variances",
     "unmixed",
@@ -46,11 +45,6 @@ _STILL = 1e-5  # steps of β, whose prior is vague: nothing, but no equation of 
 _ROUNDS, _SHRINKING = 16, 0.7  # of a problem that is linearised; what a step must be of the last
 _SCALES, _SAME = 3, 0.2  # how often q is found again, unless its logarithm moves by less
 _JITTER = 1e-10  # relative: features that say the same make a covariance singular
-
-
-def middles(times: Float[np.ndarray, " T"]) -> Float[np.ndarray, " periods"]:
-    """The middle of each interval, where a period's coefficients are meant to be in force."""
-    return 0.5 * (times[:-1] + times[1:])
 
 
 def mixing(

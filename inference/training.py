@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from tqdm import tqdm
 
-from bayesjko.models.bases import Basis, Even, Neural
+from bayesjko.models.bases import Basis, Even, Neural, clock
 from bayesjko.models.data import Couplings
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.residual import Scheme, evaluation_points
@@ -59,7 +59,7 @@ class Training:
 
 
 class Network(eqx.Module):
-    """A scalar function of a point.
+    """A scalar function of a point, or of a point and time.
 
     Attributes:
         hidden: its layers but for the last; of an interaction, their even part.
@@ -69,9 +69,16 @@ class Network(eqx.Module):
     hidden: Basis
     last: Float[Array | np.ndarray, " H"]
 
-    def slope(self, x: Float[Array, " d"]) -> Float[Array, " d"]:
-        """Its gradient."""
-        return jax.grad(lambda z: self.hidden.value(z) @ self.last)(x)
+    def slope(
+        self, x: Float[Array, " d"], when: Float[Array, " t"] | None = None
+    ) -> Float[Array, " d"]:
+        """Its gradient in x; `when` is one number, or none, as the network asks for."""
+
+        def height(z: Float[Array, " d"]) -> Float[Array, ""]:
+            place = z if when is None else jnp.concatenate([z, when])
+            return self.hidden.value(place) @ self.last
+
+        return jax.grad(height)(x)
 
 
 class Trained(eqx.Module):
@@ -92,6 +99,7 @@ class Trained(eqx.Module):
         z: Float[Array, " d"],
         design: Float[Array, "d J"],
         felt: Float[Array, "2 S d"] | None,
+        when: Float[Array, " t"],
     ) -> list[Float[Array, " d"]]:
         """The force at a point, −∇V − ∇W∗ρ and what the other terms' design there makes of it.
 
@@ -99,13 +107,14 @@ class Trained(eqx.Module):
             z: the point.
             design: of the terms that are no networks.
             felt: of an interaction, two samples of ρ.
+            when: time as a coordinate, or nothing for a potential that is the same at all times.
 
         Returns:
             The force with each of the samples; the one force there is without an interaction.
         """
         own = design @ self.others
         if self.potential is not None:
-            own = -self.potential.slope(z) + own
+            own = -self.potential.slope(z, when) + own
         if self.interaction is None:
             return [own]
         assert felt is not None
@@ -122,6 +131,7 @@ class _Pairs(eqx.Module):
     weight: Float[Array, " m"]
     design: Float[Array, "m d J"]  # of the terms that are no networks
     interval: Int[Array, " m"]
+    when: Float[Array, "m t"]  # time as a coordinate, of a potential that changes
 
     def take(self, rows: np.ndarray | Array) -> _Pairs:
         return jax.tree.map(lambda a: a[rows], self)
@@ -134,6 +144,7 @@ def train_networks(
     scheme: Scheme,
     *,
     seed: int,
+    span: Float[np.ndarray, "2"] | None = None,
     training: Training | None = None,
     progress: bool = False,
 ) -> Trained:
@@ -148,11 +159,13 @@ def train_networks(
         others: the energy's other terms, trained along.
         scheme: where the force is taken.
         seed: of initial weights, batches, particles felt and pairs held out.
+        span: first and last time of a potential that changes, whose network is one of position and
+            time, as `clock` tells it; the same at all times if None.
         training: how; the defaults if None.
         progress: show a progress bar.
     """
     training = training or Training()
-    pairs = _pairs(couplings, others, scheme)
+    pairs = _pairs(couplings, others, scheme, span)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pairs.weight))
     count = int(training.held_out * len(order))
@@ -177,7 +190,8 @@ def _untrained(
     networks: dict[str, Network | None] = {"potential": None, "interaction": None}
     for term, units in widths.items():
         own = key if term == "potential" else jax.random.split(key)[1]
-        hidden = Neural.initial(pairs.point.shape[1], units, training.frequency, own)
+        inputs = pairs.point.shape[1] + (pairs.when.shape[1] if term == "potential" else 0)
+        hidden = Neural.initial(inputs, units, training.frequency, own)
         even = Even(hidden) if term == "interaction" else hidden
         networks[term] = Network(even, jnp.zeros(hidden.size))
     return Trained(**networks, others=jnp.zeros(pairs.design.shape[2]))
@@ -238,7 +252,8 @@ def _felt(
 def _misfit(model: Trained, pair: _Pairs, felt: Float[Array, "2 S d"] | None) -> Float[Array, ""]:
     """‖y − x − τF‖²/τ of one pair; of an interaction, an estimate of it without bias."""
     errors = [
-        pair.move - pair.duration * force for force in model.forces(pair.point, pair.design, felt)
+        pair.move - pair.duration * force
+        for force in model.forces(pair.point, pair.design, felt, pair.when)
     ]
     return jnp.sum(errors[0] * errors[-1]) / pair.duration
 
@@ -253,11 +268,17 @@ def _clouds(couplings: Sequence[Couplings], scheme: Scheme) -> Float[Array, "T C
     return jnp.asarray(np.stack(clouds), jnp.float32)
 
 
-def _pairs(couplings: Sequence[Couplings], others: LinearEnergy | None, scheme: Scheme) -> _Pairs:
+def _pairs(
+    couplings: Sequence[Couplings],
+    others: LinearEnergy | None,
+    scheme: Scheme,
+    span: Float[np.ndarray, "2"] | None,
+) -> _Pairs:
     """In single precision: noise of training is far larger than its round-off."""
     parts = []
     for index, each in enumerate(couplings):
         points = evaluation_points(each, scheme)
+        when = [] if span is None else [float(clock(np.asarray(each.middle), span))]
         design = np.zeros((*points.shape, 0))
         if others is not None:
             with double():
@@ -273,9 +294,10 @@ def _pairs(couplings: Sequence[Couplings], others: LinearEnergy | None, scheme: 
                 float(each.effective_count) * np.asarray(each.weight),
                 design,
                 np.full(len(points), index),
+                np.tile(np.array(when), (len(points), 1)),
             )
         )
     columns = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    point, move, duration, weight, beside = (jnp.asarray(c, jnp.float32) for c in columns[:-1])
-    interval = jnp.asarray(columns[-1], jnp.int32)
-    return _Pairs(point, move, duration, weight / weight.sum(), beside, interval)
+    interval = jnp.asarray(columns.pop(-2), jnp.int32)
+    point, move, duration, weight, beside, when = (jnp.asarray(c, jnp.float32) for c in columns)
+    return _Pairs(point, move, duration, weight / weight.sum(), beside, interval, when)

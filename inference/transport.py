@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
-from bayesjko.models.data import Couplings, SnapshotError, Snapshots
+from bayesjko.models.data import Couplings, SnapshotError, Snapshots, middles
 from bayesjko.models.precision import double
 
 __all__ = [
@@ -118,8 +118,9 @@ def couple(
             effective_count=counts[k],
             source_index=plan.source,
             target_index=plan.target,
+            middle=float(middle),
         )
-        for k, plan in enumerate(plans)
+        for k, (plan, middle) in enumerate(zip(plans, middles(snapshots.times), strict=True))
     )
 
 

@@ -217,7 +217,7 @@ class Whole:
     def weak_sums(self, energy: LinearEnergy, tests: Basis) -> list[WeakSums]:
         """Averages of the tests and of their generator's design over each snapshot."""
         with wide():
-            fields = [self.field(energy, index) for index in range(len(self.parts))]
+            fields = [self.field(energy.at(time), index) for index, time in enumerate(self.times)]
         return [
             self.reduce(partial(_weak_sums, field, tests), parts)
             for field, parts in zip(fields, self.parts, strict=True)

@@ -234,6 +234,7 @@ class Couplings(eqx.Module):
         source_index: row of each pair's source in its snapshot.
         target_index: row of each pair's target in its snapshot.
         score: ∇log ρ̂ where the scheme takes the force, for an energy with an internal term.
+        middle: time in the middle of the interval, at which an energy that changes is taken.
     """
 
     source: Float[Array | np.ndarray, "m d"]
@@ -244,6 +245,12 @@ class Couplings(eqx.Module):
     source_index: np.ndarray
     target_index: np.ndarray
     score: Float[Array | np.ndarray, "m d"] | None = None
+    middle: float = 0.0
+
+
+def middles(times: Float[np.ndarray, " T"]) -> Float[np.ndarray, " intervals"]:
+    """The middle of each interval, where an energy is meant to be what it is for the interval."""
+    return 0.5 * (times[:-1] + times[1:])
 
 
 def _check_times(times: np.ndarray, clouds: int) -> None:

@@ -31,7 +31,7 @@ from bayesjko.inference.pointwise import with_intervals
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.random_walk import unmixed, wandering
-from bayesjko.inference.residual import residual_problem
+from bayesjko.inference.residual import TimeVariation, residual_problem
 from bayesjko.inference.running import Run
 from bayesjko.models.bases import Tangent
 from bayesjko.models.data import Snapshots, Standardisation
@@ -63,6 +63,10 @@ __all__ = [
 _TRAINED = (
     "The network's hidden layers are trained on these snapshots and then taken for known: the "
     "intervals are those of its last layer, and a little too narrow"
+)
+_CHANGING = (
+    "; it is a network of position and time, which beyond the snapshots stays what it is at the "
+    "nearest one."
 )
 _SAFER = " (--inferred all and --method ensemble are safer)"  # where there is only a potential's
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
@@ -217,6 +221,8 @@ def posterior_of(
 def _told(energy: LinearEnergy, settings: FitSettings) -> str:
     """What is in the intervals of a network, for the summary."""
     potential = energy.potential
+    if energy.timed:
+        return _TRAINED + _CHANGING
     if not isinstance(potential, Tangent):
         return _TRAINED + ("" if "interaction" in network_widths(settings) else _SAFER) + "."
     return (
@@ -411,9 +417,14 @@ def _moment_problem(
     options = inference_options(settings)
     moments = replace(moment_options(settings, form), most_shift=most_shift)
     problem = moment_problem(
-        energy, snapshots, options, moments, time_variation=settings.time_variation, jobs=jobs
+        energy, snapshots, options, moments, time_variation=_variation(settings), jobs=jobs
     )
     return _tied(problem, snapshots, settings)
+
+
+def _variation(settings: FitSettings) -> TimeVariation:
+    """How coefficients vary: not at all where it is their features, a network's, that do."""
+    return "static" if settings.time_variation == "neural" else settings.time_variation
 
 
 def _tied(problem: LinearProblem, snapshots: Snapshots, settings: FitSettings) -> LinearProblem:
@@ -430,7 +441,7 @@ def _residual_problem(
         energy,
         snapshots,
         scheme=_scheme(settings, snapshots),
-        time_variation=settings.time_variation,
+        time_variation=_variation(settings),
         solver="paired" if snapshots.paired else settings.coupling,
         density=settings.density,
         noise=settings.noise,

@@ -107,7 +107,7 @@ def _problem(
     energy: LinearEnergy, whole: Whole, kept: Snapshots, settings: FitSettings
 ) -> LinearProblem:
     variation = settings.time_variation
-    assert variation != "random-walk"  # which has been refused
+    assert variation in ("static", "piecewise")  # others have been refused
     if _likelihood(settings) == "residual":
         return residual_problem_in_parts(
             energy,

@@ -249,11 +249,12 @@ def simulate_draws(
             calls = 1 if push is None else steps
             span = (after - t) / calls
             state, own = states[-1], jax.random.fold_in(key, index)
+            energy = result.in_force(0.5 * (t + after))
             for call in range(calls):
                 noise = own if push is None else jax.random.fold_in(own, call)
                 moved = _advance(
                     (along[:, index], state, jax.random.split(noise, len(state))),
-                    result.energy,
+                    energy,
                     weight,
                     np.asarray(span / units.duration),
                     np.asarray(steps // calls),

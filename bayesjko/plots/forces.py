@@ -114,7 +114,7 @@ def _key(full: float) -> str:
 def _fields(result: Result, plane: Plane, snapshot: int) -> list[_Arrows]:
     """The posterior around a snapshot, then the truth if it is known."""
     points = plane.grid(_ARROWS)
-    data = taking_part(result, result.period(snapshot), _SUPPORT)
+    data = taking_part(result, snapshot, _SUPPORT)
     among = plane.support(points, data) > 0.5
     points = points[among] if among.any() else points
     spread = drift_spread(result, points, float(result.snapshots.times[snapshot]))
@@ -133,14 +133,14 @@ def _size(vectors: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, " n"]:
 
 
 def _title(result: Result, snapshots: list[int]) -> str:
-    periods = result.posterior.mean.shape[0]
+    periods = result.periods
     part = "" if periods == 1 else part_of(len(snapshots), periods, "periods")
     return f"where the energy drives particles, diffusion left out{part}"
 
 
 def _snapshots(result: Result, most: int) -> list[int]:
     """One a period; several where the drift depends on where the others are; else the last."""
-    periods = result.posterior.mean.shape[0]
+    periods = result.periods
     if periods > 1:
         return shown(periods, most)
     count = len(result.snapshots.times)
@@ -149,7 +149,7 @@ def _snapshots(result: Result, most: int) -> list[int]:
 
 def _name(result: Result, snapshot: int) -> str:
     """What tells a panel from the others, if there are others."""
-    if result.posterior.mean.shape[0] > 1:
+    if result.periods > 1:
         return f", {period_name(result, snapshot)}"
     if "interaction" in result.energy.slices:
         return f", time {result.snapshots.times[snapshot]:g}"
@@ -202,7 +202,7 @@ def _draw_line(result: Result, plane: Plane) -> Figure:
         spread = Spread(*(v[:, 0] for v in (drift.mean, drift.sd, drift.low, drift.high)))
         actual = _true(result, points, k)
         truth = None if actual is None else actual[:, 0]
-        data = taking_part(result, result.period(k), _SUPPORT)
+        data = taking_part(result, k, _SUPPORT)
         layers.append(Layer(_name(result, k).removeprefix(", "), spread, truth, data))
     return draw_curves(
         plane,

@@ -34,7 +34,7 @@ def draw_landscape(result: Result, test: Snapshots | None = None) -> Figure | No
     if truth is not None:
         origin, *values = true_potential(truth, np.concatenate([plane.centre[None], points]))
         actual = np.array(values) - origin
-    periods = result.posterior.mean.shape[0]
+    periods = result.periods
     layers = [
         Layer(
             period_name(result, k) if periods > 1 else "",

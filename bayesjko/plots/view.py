@@ -137,7 +137,7 @@ def part_of(count: int, whole: int, what: str) -> str:
 def period_name(result: Result, period: int) -> str:
     """When an energy is in force."""
     times = result.snapshots.times
-    if result.posterior.mean.shape[0] == 1:
+    if result.periods == 1:
         return f"time {times[0]:g} to {times[-1]:g}"
     return f"time {times[period]:g} to {times[period + 1]:g}"
 
@@ -145,7 +145,7 @@ def period_name(result: Result, period: int) -> str:
 def taking_part(result: Result, period: int, count: int) -> Float[np.ndarray, "n d"]:
     """About so many particles of a period's two snapshots; of all, if it is the only period."""
     snapshots = result.snapshots
-    only = result.posterior.mean.shape[0] == 1
+    only = result.periods == 1
     told = range(len(snapshots.times)) if only else range(period, period + 2)
     return np.concatenate([thin(snapshots, k, count // len(told) + 1) for k in told])
 

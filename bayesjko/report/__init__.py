@@ -219,8 +219,8 @@ def _energy(result: Result) -> list[str]:
     }
     present = [terms[name] for name in result.energy.sizes]
     lines = [f"The population is taken to be driven by {'; '.join(present)}."]
-    periods = result.posterior.mean.shape[0]
-    if result.posterior.walk is not None:
+    periods = result.periods
+    if result.posterior.walk is not None or result.energy.timed:
         lines.append("The energy changes smoothly in time.")
     elif periods > 1:
         lines.append(f"It is another one in each of {periods} intervals between snapshots.")

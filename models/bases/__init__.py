@@ -18,6 +18,7 @@ from bayesjko.models.bases.neural import Neural, Tangent, widths_of
 from bayesjko.models.bases.polynomial import Polynomial
 from bayesjko.models.bases.powers import Powers
 from bayesjko.models.bases.rbf import RBF
+from bayesjko.models.bases.timed import Timed, clock
 from bayesjko.models.errors import InputError
 
 __all__ = [
@@ -34,7 +35,9 @@ __all__ = [
     "Scaled",
     "Stacked",
     "Tangent",
+    "Timed",
     "build_basis",
+    "clock",
     "widths_of",
 ]
 

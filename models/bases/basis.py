@@ -44,6 +44,10 @@ class Basis(eqx.Module):
         """(φ∗ρ)(x) = Σ_p w_p φ(x − x_p) for a weighted cloud ρ, again a basis."""
         return CloudAverage(self, cloud, weight)
 
+    def at(self, time: float | Float[Array, ""]) -> Basis:
+        """The features as they are at a time; this basis itself where they do not change."""
+        return self
+
 
 class Stacked(Basis):
     """The features of several bases, one after the other."""
@@ -65,6 +69,11 @@ class Stacked(Basis):
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Basis:
         return Stacked(tuple(part.convolve(cloud, weight) for part in self.parts))
+
+    def at(self, time: float | Float[Array, ""]) -> Basis:
+        parts = tuple(part.at(time) for part in self.parts)
+        same = all(part is own for part, own in zip(parts, self.parts, strict=True))
+        return self if same else Stacked(parts)
 
 
 class Scaled(Basis):
@@ -88,6 +97,10 @@ class Scaled(Basis):
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Basis:
         return Scaled(self.basis.convolve(cloud, weight), self.scale)
+
+    def at(self, time: float | Float[Array, ""]) -> Basis:
+        basis = self.basis.at(time)
+        return self if basis is self.basis else Scaled(basis, self.scale)
 
 
 class Even(Basis):

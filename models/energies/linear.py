@@ -68,6 +68,18 @@ class LinearEnergy(eqx.Module):
             term: slice(int(a), int(b)) for term, a, b in zip(self.sizes, starts, ends, strict=True)
         }
 
+    @property
+    def timed(self) -> bool:
+        """Whether its features are other ones at other times."""
+        return self.at(0.0) is not self
+
+    def at(self, time: float | Float[Array, ""]) -> LinearEnergy:
+        """The energy as it is at a time, in standard units; itself where it does not change."""
+        potential = None if self.potential is None else self.potential.at(time)
+        if potential is self.potential:
+            return self
+        return LinearEnergy(potential, self.interaction, self.internal)
+
     def around(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Field:
         """The energy's first variation when the population is this weighted cloud."""
         felt = None
@@ -170,7 +182,8 @@ def build_linear_energy(
             basis = potential
             if isinstance(basis, str):
                 basis = build_basis(basis, np.concatenate(clouds), seed=seed)
-            terms["potential"] = Scaled(basis, _unit_gradient([basis] * len(clouds), clouds))
+            then = [basis.at(time) for time in snapshots.times]
+            terms["potential"] = Scaled(basis, _unit_gradient(then, clouds))
         if interaction != "none":
             basis = interaction
             if isinstance(basis, str):

@@ -87,8 +87,9 @@ def statistics(
     """The four sums of one interval, formed in chunks of bounded memory, summed in float64.
 
     An interaction is averaged over the cloud of evaluation points with the couplings' weights,
-    each point itself included.
+    each point itself included. An energy that changes is that in the middle of the interval.
     """
+    energy = energy.at(couplings.middle)
     points = evaluation_points(couplings, scheme)
     m, d = points.shape
     n, tau = float(couplings.effective_count), float(couplings.duration)

@@ -10,7 +10,6 @@ from bayesjko.inference.conjugate import conditioned_problem, infer
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.random_walk import (
-    middles,
     mixing,
     unmixed,
     walk_scale,

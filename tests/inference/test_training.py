@@ -26,7 +26,7 @@ def test_particles_felt_in_a_step_leave_no_bias():
         model = Trained(network(potential, 5), network(Even(felt), 5), jnp.asarray([0.7]))
         cloud = RNG.normal(size=(6, 2))
         z, move, tau, design = RNG.normal(size=2), RNG.normal(size=2), 0.3, RNG.normal(size=(2, 1))
-        parts = (z, move, tau, 1.0, design, 0)
+        parts = (z, move, tau, 1.0, design, 0, np.zeros(0))
         pair = jax.tree.map(lambda a: a[0], _Pairs(*(jnp.asarray(part)[None] for part in parts)))
         drawn = np.array(list(itertools.product(cloud, cloud)))[:, :, None]  # one, twice
         found = np.mean(jax.jit(jax.vmap(lambda each: _misfit(model, pair, each)))(drawn))
