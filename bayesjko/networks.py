@@ -12,7 +12,7 @@ from jaxtyping import Float
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.residual import scored_couplings
 from bayesjko.inference.tangent import tangent_of
-from bayesjko.inference.training import Trained, train_networks
+from bayesjko.inference.training import Trained, Training, train_networks
 from bayesjko.models.bases import Basis, BasisError, Neural, Scaled, Stacked, Timed, widths_of
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _MOST = 4000  # particles of each snapshot that networks are trained on
+_FEWEST = 10  # of each, where a network of time needs some for training and some to judge it
 _MOST_WEIGHTS = 20_000  # of a network all of whose weights are inferred
 
 
@@ -118,10 +119,11 @@ def network_energies(
     """
     span = None
     if settings.time_variation == "neural":
-        if len(snapshots.times) < 3:
+        if len(snapshots.times) < 3 or min(snapshots.counts) < _FEWEST:
             raise InputError(
-                "Two snapshots show no change of an energy; give at least three, or take "
-                "--time-variation static."
+                f"A network of position and time is for three snapshots or more, of at least "
+                f"{_FEWEST} particles, and here are {len(snapshots.times)}, the smallest of "
+                f"{min(snapshots.counts)}; take --time-variation static."
             )
         span = snapshots.times[[0, -1]]
     bases = _named(settings) | dict.fromkeys(widths, "none")
@@ -130,16 +132,22 @@ def network_energies(
         others = build_linear_energy(
             snapshots, **bases, internal=settings.internal, seed=settings.seed
         )
-    couplings, _ = scored_couplings(
-        _thinned(snapshots, settings.seed),
-        settings.internal,
-        scheme,
-        solver="paired" if snapshots.paired else settings.coupling,
-        density=settings.density,
-        jobs=jobs,
-        seed=settings.seed,
-        progress=progress,
-    )
+    parts = [_thinned(snapshots, settings.seed)]
+    if span is not None:
+        parts = list(parts[0].split(Training.held_out, settings.seed))
+    couplings, *apart = [
+        scored_couplings(
+            each,
+            settings.internal,
+            scheme,
+            solver="paired" if snapshots.paired else settings.coupling,
+            density=settings.density,
+            jobs=jobs,
+            seed=settings.seed,
+            progress=progress,
+        )[0]
+        for each in parts
+    ]
     energies = []
     for member in range(members):
         trained = train_networks(
@@ -149,6 +157,7 @@ def network_energies(
             scheme,
             seed=int(np.random.SeedSequence([settings.seed, member]).generate_state(1)[0]),
             span=span,
+            apart=apart[0] if apart else None,
             progress=progress,
         )
         energies.append(_energy(trained, snapshots, settings, span))

@@ -145,13 +145,16 @@ def train_networks(
     *,
     seed: int,
     span: Float[np.ndarray, "2"] | None = None,
+    apart: Sequence[Couplings] | None = None,
     training: Training | None = None,
     progress: bool = False,
 ) -> Trained:
     """The networks whose forces explain the couplings best, beside the other terms.
 
     Some pairs are held out, and the weights kept that explain them best: couplings are noisy, and
-    a network that follows each of them has features of no use for others.
+    a network that follows each of them has features of no use for others. Pairs of one coupling
+    share what its clouds are off by chance; many intervals average that, and a network that knows
+    their times can learn it of each: such a one is judged by couplings of other particles.
 
     Args:
         couplings: with the density's gradient, if there is an internal term.
@@ -161,15 +164,18 @@ def train_networks(
         seed: of initial weights, batches, particles felt and pairs held out.
         span: first and last time of a potential that changes, whose network is one of position and
             time, as `clock` tells it; the same at all times if None.
+        apart: couplings of particles held out; a share of the pairs is if None.
         training: how; the defaults if None.
         progress: show a progress bar.
     """
     training = training or Training()
     pairs = _pairs(couplings, others, scheme, span)
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(pairs.weight))
-    count = int(training.held_out * len(order))
-    held, used = pairs.take(order[:count]), pairs.take(order[count:])
+    if apart is None:
+        order = np.random.default_rng(seed).permutation(len(pairs.weight))
+        count = int(training.held_out * len(order))
+        held, used = pairs.take(order[:count]), pairs.take(order[count:])
+    else:
+        held, used = _pairs(apart, others, scheme, span), pairs
     key = jax.random.PRNGKey(seed)
     model = _untrained(pairs, widths, training, key)
     clouds = _clouds(couplings, scheme) if "interaction" in widths else None

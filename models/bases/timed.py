@@ -10,6 +10,10 @@ from bayesjko.models.bases.basis import Basis
 
 __all__ = ["Timed", "clock"]
 
+# Networks find slow variation first: with a span as wide as the cloud they follow the chance of each
+# interval, with one much narrower no change (experiments/changing.Fading, four pairs of potentials)
+_REACH = 0.3
+
 
 class Timed(Basis):
     """φ(x, t) at one time: a basis of positions made of one that time is another coordinate of.
@@ -45,10 +49,9 @@ class Timed(Basis):
 def clock(
     time: Float[Array | np.ndarray, "*n"], span: Float[Array | np.ndarray, "2"]
 ) -> Float[Array, "*n"]:
-    """Time as a coordinate: −1 where the span begins, 1 where it ends; before and after it too.
+    """Time as a coordinate beside positions of unit spread, from −`_REACH` to `_REACH`.
 
-    What no snapshot says of later times is not made up: features stay what they were at its end.
+    What no snapshot says of times beyond the span is not made up: they are taken for its ends.
     """
     begin, end = span
-    import os
-    return float(os.environ.get('REACH','1')) * jnp.clip(2.0 * (time - begin) / (end - begin) - 1.0, -1.0, 1.0)
+    return _REACH * jnp.clip(2.0 * (time - begin) / (end - begin) - 1.0, -1.0, 1.0)

@@ -6,22 +6,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.calibration import sandwich
+from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.equations import Equations
 from bayesjko.inference.moments import MomentOptions, moment_problem
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.residual import residual_problem
 from bayesjko.inference.resolution import Resolution
 from bayesjko.inference.whole import Whole
-from bayesjko.models.bases import Basis, Polynomial, Timed
+from bayesjko.models.bases import Basis, Polynomial, Timed, clock
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.moments import values_of
 
 TIMES = np.array([0.0, 0.2, 0.3, 0.6, 0.8])
 SPAN = TIMES[[0, -1]]
-RAMP = (TIMES - 0.4) / 0.4  # time as a coordinate
+RAMP = (TIMES - 0.4) / 0.4  # u, from −1 to 1
+REACH = float(clock(SPAN[1], SPAN))
 QUADRATIC = Polynomial.of_degree(2, 1)
 
 
@@ -33,7 +34,7 @@ class Ramp(Basis):
         return 2 * QUADRATIC.size
 
     def value(self, x):
-        return jnp.concatenate([QUADRATIC.value(x[:1]), x[1] * QUADRATIC.value(x[:1])])
+        return jnp.concatenate([QUADRATIC.value(x[:1]), x[1] / REACH * QUADRATIC.value(x[:1])])
 
 
 class Steps(Basis):
@@ -45,7 +46,7 @@ class Steps(Basis):
 
     def value(self, x):
         ends = jnp.asarray(RAMP[1:-1])
-        here = jnp.arange(4) == jnp.sum(x[1] > ends)
+        here = jnp.arange(4) == jnp.sum(x[1] / REACH > ends)
         return (here[:, None] * QUADRATIC.value(x[:1])).ravel()
 
 
@@ -88,9 +89,7 @@ def test_couplings_see_steps_in_time_as_an_energy_for_each_interval(scheme):
 
 
 def test_followed_particles_see_steps_in_time_as_an_energy_for_each_interval():
-    followed = Snapshots(
-        TIMES, tuple(np.sort(c[:60], axis=0) for c in DATA.particles), paired=True
-    )
+    followed = Snapshots(TIMES, tuple(np.sort(c[:60], axis=0) for c in DATA.particles), paired=True)
     steps = residual_problem(energy_of(Steps()), followed, solver="paired")
     apart = residual_problem(
         LinearEnergy(QUADRATIC), followed, solver="paired", time_variation="piecewise"
