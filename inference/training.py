@@ -284,7 +284,7 @@ def _pairs(
     parts = []
     for index, each in enumerate(couplings):
         points = evaluation_points(each, scheme)
-        when = [] if span is None else [float(clock(np.asarray(each.middle), span))]
+        told = [] if span is None else [float(clock(np.asarray(each.middle), span))]
         design = np.zeros((*points.shape, 0))
         if others is not None:
             with double():
@@ -300,7 +300,7 @@ def _pairs(
                 float(each.effective_count) * np.asarray(each.weight),
                 design,
                 np.full(len(points), index),
-                np.tile(np.array(when), (len(points), 1)),
+                np.tile(np.array(told), (len(points), 1)),
             )
         )
     columns = [np.concatenate(part) for part in zip(*parts, strict=True)]

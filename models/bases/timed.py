@@ -10,8 +10,8 @@ from bayesjko.models.bases.basis import Basis
 
 __all__ = ["Timed", "clock"]
 
-# Networks find slow variation first: with a span as wide as the cloud they follow the chance of each
-# interval, with one much narrower no change (experiments/changing.Fading, four pairs of potentials)
+# Networks find slow variation first: in a wide span of time they follow what is chance of single
+# intervals, in a much narrower one no change (measured on four pairs of potentials that fade)
 _REACH = 0.3
 
 

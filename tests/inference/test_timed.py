@@ -22,7 +22,7 @@ from bayesjko.models.likelihoods.moments import values_of
 TIMES = np.array([0.0, 0.2, 0.3, 0.6, 0.8])
 SPAN = TIMES[[0, -1]]
 RAMP = (TIMES - 0.4) / 0.4  # u, from −1 to 1
-REACH = float(clock(SPAN[1], SPAN))
+REACH = float(clock(SPAN, SPAN)[1])
 QUADRATIC = Polynomial.of_degree(2, 1)
 
 

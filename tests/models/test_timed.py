@@ -32,7 +32,7 @@ def timed(widths=(5, 3), time=2.0):
     ("time", "place"), [(1.0, -1.0), (2.0, -0.5), (5.0, 1.0), (-3.0, -1.0), (9.0, 1.0)]
 )
 def test_time_is_one_more_coordinate_and_stands_still_beyond_the_span(time, place):
-    reach = float(clock(SPAN[1], SPAN))
+    reach = float(clock(SPAN, SPAN)[1])
     np.testing.assert_allclose(clock(np.asarray(time), SPAN), reach * place, rtol=1e-14)
     basis = timed()
     there = np.append(POINT, reach * place)
