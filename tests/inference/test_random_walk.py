@@ -18,6 +18,7 @@ from bayesjko.inference.random_walk import (
     wandering,
 )
 from bayesjko.models.bases import Polynomial
+from bayesjko.models.data import middles
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.moments import goodness_of_fit
 from bayesjko.models.likelihoods.residual import Statistics
