@@ -38,8 +38,11 @@ NETWORK = {
 _STROKES: Mapping[str, dict[str, Any]] = {
     name: {"color": colour, "marker": mark, "linestyle": line}
     for name, colour, mark, line in zip(
-        (*METHODS, *NETWORK), (CYCLE[4], CYCLE[1], CYCLE[3], BLUE, BLACK, CYCLE[2]), "o^vsDX",
-        ("-.", ":", "--", "-", "-", "-"), strict=True,
+        (*METHODS, *NETWORK, "residual"),
+        (CYCLE[4], CYCLE[1], CYCLE[3], BLUE, BLACK, CYCLE[2], BLACK),
+        "o^vsDXD",
+        ("-.", ":", "--", "-", "-", "-", "-"),
+        strict=True,
     )
 }  # fmt: skip
 
@@ -52,8 +55,11 @@ _QUANTITIES = {
 }
 
 
-PAIRED = {name: method for name, method in METHODS.items() if method["likelihood"] == "residual"}
-"""Whose pairs it matters to know."""
+PAIRED = {
+    **{name: method for name, method in METHODS.items() if method["likelihood"] == "residual"},
+    "residual": {"likelihood": "residual"},
+}
+"""Whose pairs it matters to know: three schemes as they are, and what a fit does unless told."""
 
 _WELL = Grid((-1.3, -0.8), (1.3, 0.8), (12, 8))
 TRUTHS: Mapping[str, tuple[Mapping[str, Any], str, Grid | None]] = {

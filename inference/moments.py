@@ -41,7 +41,14 @@ from bayesjko.models.likelihoods.moments import (
 from bayesjko.models.likelihoods.residual import Statistics
 from bayesjko.models.precision import double
 
-__all__ = ["FAR", "MomentOptions", "discretisation", "moment_problem", "with_warning"]
+__all__ = [
+    "FAR",
+    "Discretisation",
+    "MomentOptions",
+    "discretisation",
+    "moment_problem",
+    "with_warning",
+]
 
 _HALVINGS = 6
 _SLACK = CLOSE**2  # a coefficient, by which a step may raise the objective: a move of that size
@@ -417,12 +424,12 @@ def with_warning(
         snapshots: in standard units.
         options: of the inference.
     """
-    bend = discretisation(problem, snapshots, options).bend
-    if not _MOST_BEND < bend < np.inf:  # one that did not settle says so itself
+    time = discretisation(problem, snapshots, options)
+    if not time.bent:
         return problem
     note = (
         "The sampling interval is too long for the weak likelihood: paths between the snapshots "
-        f"answer a change of its forces {bend:.0%} differently from what its intervals stand on; "
+        f"answer a change of its forces {time.bend:.0%} differently from what its intervals stand on; "
         "do not trust them, and take the flow likelihood."
     )
     return replace(problem, notes=(*problem.notes, note))
@@ -442,6 +449,11 @@ class Discretisation:
     bend: float
 
     @property
+    def bent(self) -> bool:
+        """Whether intervals are wrong by more than they may; one that did not settle says so."""
+        return _MOST_BEND < self.bend < np.inf
+
+    @property
     def fine(self) -> bool:
         """Whether the quadrature will do."""
         return self.shift <= _MOST_SHIFT and self.bend <= _MOST_BEND
@@ -453,7 +465,8 @@ def discretisation(
     """How far equations that are trapezoidal in time are from those of paths, near their solution.
 
     Args:
-        problem: weak; one that did not settle is as far away as can be.
+        problem: weak, or the residual's of particles that were followed; one that did not settle is
+            as far away as can be.
         snapshots: in standard units.
         options: of the inference.
     """
@@ -473,7 +486,7 @@ def discretisation(
         there = problem.linearised_at((mixed @ (found.mean.ravel() + move)).reshape(plain.shape))
         change = mixed.T @ there.blocks[0].moment - problem.blocks[0].moment
         either.append(mixed @ inverse @ change)
-    spread = mixed @ inverse @ mixed.T
+    spread = found.noise * mixed @ inverse @ mixed.T
     shift, move, *bent = (
         _in_spreads(energy, snapshots, change.reshape(plain.shape), spread)
         for change in (mixed @ (found.mean - plain).ravel(), mixed @ moved, *either)

@@ -18,6 +18,7 @@ from bayesjko.evaluate import evaluate
 from bayesjko.inference.bootstrap import bootstrap
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conjugate import conditioned_problem
+from bayesjko.inference.followed import without_missed
 from bayesjko.inference.methods import infer_by_method
 from bayesjko.inference.moments import (
     FAR,
@@ -449,6 +450,9 @@ def _residual_problem(
         seed=settings.seed,
         progress=progress,
     )
+    alike = settings.time_variation == "static"
+    if snapshots.paired and alike and settings.scheme == "auto":  # else JKOnet*'s closed form
+        problem = without_missed(problem, snapshots, inference_options(settings))
     if settings.time_variation == "piecewise" and settings.internal:
         note = (
             "Two snapshots cannot tell β from the potential: the β of a single interval rests "
@@ -463,13 +467,15 @@ def _scheme(settings: FitSettings, snapshots: Snapshots) -> Scheme:
 
     A coupling of two samples is made of both alike: at either end the force is correlated with the
     errors of that end's cloud, at the midpoint those of both cancel (experiments/calibration).
-    The noise of a paired particle comes after its start and is independent of the force there; and
-    the map of a piecewise energy has to be stepped over intervals too long to solve for a midpoint.
+    The noise of a paired particle comes after its start and is independent of the force there, but
+    for that of the internal energy, which is in the middle only (`without_missed`); and the map of
+    a piecewise energy has to be stepped over intervals too long to solve for a midpoint.
     """
     if settings.scheme != "auto":
         return settings.scheme
     piecewise = settings.time_variation == "piecewise"
-    return "explicit" if snapshots.paired or piecewise else "midpoint"
+    followed = snapshots.paired and not settings.internal
+    return "explicit" if followed or piecewise else "midpoint"
 
 
 def _diffuses(problem: LinearProblem, options: InferenceOptions) -> bool:

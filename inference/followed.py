@@ -1,0 +1,127 @@
+"""Particles that were followed: what one step a sampling interval misses of them, by simulation.
+
+Taken at the middle of a step, a force is that of the probability flow, −∇V − ∇W∗ρ − β∇log ρ, to
+first order (Nelson, Physical Review 150, 1966); at its start it would have no β in it. The mean
+that is left of the estimating function Σ n w Dᵀ(y − x − τF) where forces change along the way is
+simulated at the estimate itself, from every particle's start, and taken off (indirect inference:
+Gouriéroux, Monfort and Renault, Journal of Applied Econometrics 8, 1993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from bayesjko.inference.conjugate import conditioned_problem
+from bayesjko.inference.moments import Discretisation, discretisation
+from bayesjko.inference.options import InferenceOptions
+from bayesjko.inference.problem import CLOSE, LinearProblem
+from bayesjko.inference.residual import ReweightedResidual, with_score
+from bayesjko.inference.transport import couple
+from bayesjko.models.data import Snapshots
+from bayesjko.models.likelihoods.flow import Paths, simulate_paths
+from bayesjko.models.likelihoods.residual import Statistics, statistics
+
+__all__ = ["without_missed"]
+
+_COPIES = 4  # of each path, two mirroring the others: what is odd in the noise has no mean
+_STEPS = 16  # of each path
+_ROUNDS = 8
+
+
+def without_missed(
+    problem: LinearProblem, snapshots: Snapshots, options: InferenceOptions
+) -> LinearProblem:
+    """The residual's problem less what its steps miss at its own solution, and what that does.
+
+    Args:
+        problem: of particles that were followed, one energy for all intervals.
+        snapshots: of them, in standard units.
+        options: of the inference.
+    """
+    (block,), residual = problem.blocks, problem.reweighted
+    assert isinstance(residual, ReweightedResidual)
+
+    def near(theta: Float[np.ndarray, "1 K"]) -> LinearProblem:
+        missed = _missed(residual, theta[0])
+        less = replace(block, moment=block.moment - missed)
+        return replace(
+            problem,
+            blocks=(less,),
+            plain=problem,
+            linearised_at=near,
+            reweighted=_Less(residual, missed),
+        )
+
+    found = conditioned_problem(problem, options)
+    for _ in range(_ROUNDS):
+        here = near(found.mean)
+        if not np.all(np.isfinite(here.blocks[0].moment)):
+            break
+        last, found = found, conditioned_problem(here, options)
+        spread = np.sqrt(found.noise * np.diag(found.joint_inverse()))
+        if np.sqrt(np.mean(((found.mean - last.mean).ravel() / spread) ** 2)) < CLOSE:
+            return _with_note(here, discretisation(here, snapshots, options))
+    note = (
+        "The sampling interval is too long to be taken in one step: simulating between the "
+        "snapshots, no energy was found that agrees with them; do not trust the intervals."
+    )
+    return replace(problem, notes=(*problem.notes, note))
+
+
+def _with_note(problem: LinearProblem, time: Discretisation) -> LinearProblem:
+    note = (
+        "Particles were followed: simulating between the snapshots, instead of one step to each, "
+        f"moved the forces by {time.shift:.2g} of their standard deviation."
+    )
+    if time.bent:
+        note = (
+            "The sampling interval is too long to be taken in one step: paths between the "
+            f"snapshots answer a change of the forces {time.bend:.0%} differently from what the "
+            "intervals stand on; do not trust them."
+        )
+    return replace(problem, notes=(*problem.notes, note))
+
+
+def _missed(
+    residual: ReweightedResidual, theta: Float[np.ndarray, " K"]
+) -> Float[np.ndarray, " K"]:
+    """The mean of b − Aθ where θ itself moves the particles; no numbers where they escape."""
+    energy, snapshots, scores = residual.energy, residual.snapshots, residual.scores
+    if energy.internal:
+        theta = theta.copy()
+        theta[-1] = max(theta[-1], 0.0)  # no path can have less of it
+    low = np.min([cloud.min(axis=0) for cloud in snapshots.particles], axis=0)
+    high = np.max([cloud.max(axis=0) for cloud in snapshots.particles], axis=0)
+    mean = np.zeros(len(theta))
+    for k, coupling in enumerate(couple(snapshots, solver="paired")):
+        start, weight = np.asarray(coupling.source), np.asarray(coupling.weight)
+        paths = Paths.over(
+            len(start), low, high, copies=_COPIES, steps=_STEPS, seed=residual.seed + k
+        )
+        for end in simulate_paths(energy, theta, start, weight, float(coupling.duration), paths):
+            moved = replace(coupling, target=end)
+            if scores is not None:
+                moved = with_score(moved, *scores[k : k + 2], residual.scheme)
+            sums = statistics(energy, moved, residual.scheme)
+            mean += (sums.moment - sums.gram @ theta) / _COPIES
+    return mean
+
+
+@dataclass(frozen=True, eq=False)
+class _Less:
+    """The same particles at other weights, less what is missed at their own."""
+
+    plain: ReweightedResidual
+    missed: Float[np.ndarray, " K"]
+
+    @property
+    def snapshots(self) -> Snapshots:
+        return self.plain.snapshots
+
+    def __call__(self, weights: Sequence[Float[np.ndarray, " _"]]) -> tuple[Statistics, ...]:
+        (block,) = self.plain(weights)
+        return (replace(block, moment=block.moment - self.missed),)
