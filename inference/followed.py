@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
+from scipy.optimize import root
 
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.moments import Discretisation, discretisation
@@ -29,7 +30,7 @@ __all__ = ["without_missed"]
 
 _COPIES = 4  # of each path, two mirroring the others: what is odd in the noise has no mean
 _STEPS = 16  # of each path
-_ROUNDS = 8
+_ROUNDS = 20
 
 
 def without_missed(
@@ -44,6 +45,8 @@ def without_missed(
     """
     (block,), residual = problem.blocks, problem.reweighted
     assert isinstance(residual, ReweightedResidual)
+    found = conditioned_problem(problem, options)
+    ridge = found.ridge  # one that is found again each time would have the search go to and fro
 
     def near(theta: Float[np.ndarray, "1 K"]) -> LinearProblem:
         missed = _missed(residual, theta[0])
@@ -52,19 +55,27 @@ def without_missed(
             problem,
             blocks=(less,),
             plain=problem,
+            ridge=ridge,
             linearised_at=near,
             reweighted=_Less(residual, missed),
         )
 
-    found = conditioned_problem(problem, options)
-    for _ in range(_ROUNDS):
-        here = near(found.mean)
-        if not np.all(np.isfinite(here.blocks[0].moment)):
-            break
-        last, found = found, conditioned_problem(here, options)
-        spread = np.sqrt(found.noise * np.diag(found.joint_inverse()))
-        if np.sqrt(np.mean(((found.mean - last.mean).ravel() / spread) ** 2)) < CLOSE:
-            return _with_note(here, discretisation(here, snapshots, options))
+    spread = np.sqrt(found.noise * np.diag(found.joint_inverse()))
+
+    def moved(scaled: Float[np.ndarray, " K"]) -> Float[np.ndarray, " K"]:
+        """How far the solution is from the θ at which it was simulated, in standard deviations."""
+        solution = conditioned_problem(near(scaled[None] * spread), options).mean[0]
+        return np.asarray(solution / spread - scaled)
+
+    search = root(
+        moved,
+        found.mean[0] / spread,
+        method="df-sane",
+        options={"ftol": 0.0, "fatol": CLOSE, "maxfev": _ROUNDS, "fnorm": _rms},
+    )
+    if search.success:
+        here = near(search.x[None] * spread)
+        return _with_note(here, discretisation(here, snapshots, options))
     note = (
         "The sampling interval is too long to be taken in one step: simulating between the "
         "snapshots, no energy was found that agrees with them; do not trust the intervals."
@@ -72,16 +83,19 @@ def without_missed(
     return replace(problem, notes=(*problem.notes, note))
 
 
+def _rms(values: Float[np.ndarray, " K"]) -> float:
+    return float(np.sqrt(np.mean(values**2)))
+
+
 def _with_note(problem: LinearProblem, time: Discretisation) -> LinearProblem:
     note = (
-        "Particles were followed: simulating between the snapshots, instead of one step to each, "
-        f"moved the forces by {time.shift:.2g} of their standard deviation."
+        "Particles were followed: paths simulated between the snapshots, instead of one step to "
+        f"each, moved the forces by {time.shift:.2g} of their standard deviation."
     )
     if time.bent:
-        note = (
-            "The sampling interval is too long to be taken in one step: paths between the "
-            f"snapshots answer a change of the forces {time.bend:.0%} differently from what the "
-            "intervals stand on; do not trust them."
+        note += (
+            f" They answer a change of the forces {time.bend:.0%} differently from one step, on "
+            "which the intervals stand: these may be wrong by as much."
         )
     return replace(problem, notes=(*problem.notes, note))
 
@@ -102,7 +116,8 @@ def _missed(
         paths = Paths.over(
             len(start), low, high, copies=_COPIES, steps=_STEPS, seed=residual.seed + k
         )
-        for end in simulate_paths(energy, theta, start, weight, float(coupling.duration), paths):
+        here = energy.at(coupling.middle)
+        for end in simulate_paths(here, theta, start, weight, float(coupling.duration), paths):
             moved = replace(coupling, target=end)
             if scores is not None:
                 moved = with_score(moved, *scores[k : k + 2], residual.scheme)

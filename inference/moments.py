@@ -429,8 +429,8 @@ def with_warning(
         return problem
     note = (
         "The sampling interval is too long for the weak likelihood: paths between the snapshots "
-        f"answer a change of its forces {time.bend:.0%} differently from what its intervals stand on; "
-        "do not trust them, and take the flow likelihood."
+        f"answer a change of its forces {time.bend:.0%} differently from what its intervals stand "
+        "on; do not trust them, and take the flow likelihood."
     )
     return replace(problem, notes=(*problem.notes, note))
 

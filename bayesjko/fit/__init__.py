@@ -451,7 +451,7 @@ def _residual_problem(
         progress=progress,
     )
     alike = settings.time_variation == "static"
-    if snapshots.paired and alike and settings.scheme == "auto":  # else JKOnet*'s closed form
+    if snapshots.paired and settings.internal and alike and settings.scheme == "auto":
         problem = without_missed(problem, snapshots, inference_options(settings))
     if settings.time_variation == "piecewise" and settings.internal:
         note = (
@@ -468,7 +468,7 @@ def _scheme(settings: FitSettings, snapshots: Snapshots) -> Scheme:
     A coupling of two samples is made of both alike: at either end the force is correlated with the
     errors of that end's cloud, at the midpoint those of both cancel (experiments/calibration).
     The noise of a paired particle comes after its start and is independent of the force there, but
-    for that of the internal energy, which is in the middle only (`without_missed`); and the map of
+    for that of the internal energy, which is in the middle alone (`without_missed`); and the map of
     a piecewise energy has to be stepped over intervals too long to solve for a midpoint.
     """
     if settings.scheme != "auto":

@@ -31,7 +31,7 @@ def test_a_noise_free_flow_is_found_exactly(variation):
 
 
 def test_paired_snapshots_are_explained_by_their_pairs_unless_told_otherwise():
-    result = fit(TRUTH, potential="poly:4", holdout=0.4)
+    result = fit(TRUTH, potential="poly:4", scheme="explicit", holdout=0.4)
     assert result.settings["likelihood"] == "residual"
     assert result.scores["w1_mean"] < 1e-3
     assert "Movement: seen of every particle." in summarise(result)
