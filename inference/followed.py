@@ -120,7 +120,7 @@ def _missed(
         for end in simulate_paths(here, theta, start, weight, float(coupling.duration), paths):
             moved = replace(coupling, target=end)
             if scores is not None:
-                moved = with_score(moved, *scores[k : k + 2], residual.scheme)
+                moved = with_score(moved, scores[k], scores[k + 1], residual.scheme)
             sums = statistics(energy, moved, residual.scheme)
             mean += (sums.moment - sums.gram @ theta) / _COPIES
     return mean

@@ -145,13 +145,11 @@ def test_it_is_scored_drawn_and_reported(result, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"method": "nuts", "warmup": 50, "draws": 50, "chains": 1},
         {"method": "ensemble", "members": 2},
-        {"likelihood": "weak", "tests": 4, "copies": 2, "steps": 2},
         {"likelihood": "flow", "tests": 4, "copies": 2, "steps": 2, "internal": True},
         {"interaction": "fourier:2"},
     ],
-    ids=["nuts", "ensemble", "weak", "flow", "interaction"],
+    ids=["ensemble", "flow", "interaction"],
 )
 def test_ways_to_infer_it_are_those_of_a_static_one(changes):
     found = fit(CASE.snapshots(2), SETTINGS, **{"potential": "mlp:4", **changes})
