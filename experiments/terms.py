@@ -59,8 +59,8 @@ def recover_terms(truth: Truth, settings: Mapping[str, Any], replicate: int) -> 
 
     Returns:
         `cover_90`, `error` and `spread` of the drift, and of each term's force as `potential_error`
-        and so on (relative to its own size); of β; `w1`, one step ahead, of the other half. What
-        the fit says of itself, as 0 or 1: `gauge`, V and W trade off; `still`, the population
+        and so on (relative to its own size); of β; `w1`, one step ahead, of the other half where
+        particles were followed. What the fit says of itself, as 0 or 1: `gauge`, V and W trade off; `still`, the population
         hardly moves; `warned`, β needs another snapshot; `unidentified`, any of these, or a term's
         force known to no better than its own size. `movement` is the distance from standing still.
     """
@@ -72,7 +72,8 @@ def recover_terms(truth: Truth, settings: Mapping[str, Any], replicate: int) -> 
     points = probes(truth, train, replicate)
     numbers = _forces(result, points, train)
     numbers |= beta_numbers(result) | _said(result)
-    numbers["w1"] = one_step_scores(result, test, draws=_DRAWS, seed=replicate)["w1"]
+    if truth.simulation.get("paired"):
+        numbers["w1"] = one_step_scores(result, test, draws=_DRAWS, seed=replicate)["w1"]
     return numbers | {"seconds": seconds}
 
 
