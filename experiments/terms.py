@@ -60,9 +60,10 @@ def recover_terms(truth: Truth, settings: Mapping[str, Any], replicate: int) -> 
     Returns:
         `cover_90`, `error` and `spread` of the drift, and of each term's force as `potential_error`
         and so on (relative to its own size); of β; `w1`, one step ahead, of the other half where
-        particles were followed. What the fit says of itself, as 0 or 1: `gauge`, V and W trade off; `still`, the population
-        hardly moves; `warned`, β needs another snapshot; `unidentified`, any of these, or a term's
-        force known to no better than its own size. `movement` is the distance from standing still.
+        particles were followed. What the fit says of itself, as 0 or 1: `gauge`, V and W trade off;
+        `still`, the population hardly moves; `warned`, β needs another snapshot; `unidentified`,
+        any of these, or a term's force known to no better than its own size. `movement` is the
+        distance from standing still.
     """
     snapshots = simulate(**truth.simulation, seed=replicate)
     train, test = snapshots.split(0.5, replicate)
