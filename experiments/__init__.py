@@ -14,6 +14,7 @@ EXPERIMENTS: Mapping[str, str] = {
     "design": "bayesjko.experiments.design",
     "embryoid": "bayesjko.experiments.embryoid",
     "emt": "bayesjko.experiments.emt",
+    "followed": "bayesjko.experiments.followed",
     "general": "bayesjko.experiments.general",
     "identifiability": "bayesjko.experiments.identifiability",
     "interval": "bayesjko.experiments.interval",

@@ -15,17 +15,18 @@ from bayesjko.experiments.recovery import Grid, Truth, recover, recovery_table
 from bayesjko.experiments.specification import Experiment, Report, Study
 from bayesjko.plots.style import BLACK, BLUE, CYCLE, GREY, new_figure, save, styled
 
-__all__ = ["EXPERIMENT"]
+__all__ = ["EXPERIMENT", "INTERVALS", "SCHEMES", "along", "apart"]
 
 INTERVALS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
-_SUFFIX = "_paired"  # of a truth's name
 _LEAST_WIDTH = 7.5  # inches, of a title and a legend
 _STEP = 5e-4  # of the simulated truth at most: the steepest walls turn a particle in 0.01
 
+SCHEMES = {
+    f"residual_{scheme}": {"likelihood": "residual", "scheme": scheme}
+    for scheme in ("explicit", "midpoint", "implicit")
+}
 METHODS = {
-    "residual_explicit": {"likelihood": "residual", "scheme": "explicit"},
-    "residual_midpoint": {"likelihood": "residual", "scheme": "midpoint"},
-    "residual_implicit": {"likelihood": "residual", "scheme": "implicit"},
+    **SCHEMES,
     "weak": {"likelihood": "weak"},
     "flow": {"likelihood": "flow"},
 }
@@ -55,12 +56,6 @@ _QUANTITIES = {
 }
 
 
-PAIRED = {
-    **{name: method for name, method in METHODS.items() if method["likelihood"] == "residual"},
-    "residual": {"likelihood": "residual"},
-}
-"""Whose pairs it matters to know: three schemes as they are, and what a fit does unless told."""
-
 _WELL = Grid((-1.3, -0.8), (1.3, 0.8), (12, 8))
 TRUTHS: Mapping[str, tuple[Mapping[str, Any], str, Grid | None]] = {
     "tilted_double_well": ({"beta": 0.3, "start": "normal"}, "poly:4", _WELL),
@@ -72,18 +67,14 @@ TRUTHS: Mapping[str, tuple[Mapping[str, Any], str, Grid | None]] = {
 but the last V is of the basis."""
 
 
-def _name(truth: str, interval: float, *, paired: bool) -> str:
-    return f"{truth}{_SUFFIX if paired else ''}@{interval:g}"
-
-
-def _cases(
+def apart(
     particles: int,
     intervals: tuple[float, ...],
     truths: tuple[str, ...] = tuple(TRUTHS),
     *,
     paired: bool = False,
 ) -> dict[str, Truth]:
-    """Six snapshots, the last after a pause of two intervals."""
+    """Six snapshots at each of some intervals, the last one after a pause of two."""
     cases = {}
     for interval in intervals:
         substeps = max(20, int(np.ceil(interval / _STEP)))
@@ -91,26 +82,19 @@ def _cases(
         common = {"particles": particles, "substeps": substeps, "times": times, "paired": paired}
         for truth in truths:
             simulation, basis, grid = TRUTHS[truth]
-            cases[_name(truth, interval, paired=paired)] = Truth(
+            cases[f"{truth}@{interval:g}"] = Truth(
                 {"potential": truth, **simulation, **common}, {"potential": basis}, grid
             )
     return cases
 
 
-def _report(cells: pd.DataFrame) -> Report:
+def along(cells: pd.DataFrame) -> Report:
+    """Tables and a picture of cells whose cases are a truth and an interval."""
     table = recovery_table(cells)
     split = table["case"].str.split("@", expand=True)
     table.insert(1, "truth", split[0])
     table.insert(2, "interval", split[1].astype(float))
-    return Report({"metrics": table}, lambda folder: _draw_all(table, folder))
-
-
-def _draw_all(table: pd.DataFrame, folder: Path) -> None:
-    """Write `interval.png` and `interval_paired.png`, where there are cells."""
-    paired = table["truth"].str.endswith(_SUFFIX)
-    for name, rows in (("interval", table[~paired]), ("interval_paired", table[paired])):
-        if len(rows):
-            _draw(rows, folder / f"{name}.png")
+    return Report({"metrics": table}, lambda folder: _draw(table, folder / "interval.png"))
 
 
 def _draw(table: pd.DataFrame, path: Path) -> None:
@@ -163,17 +147,16 @@ EXPERIMENT = Experiment(
     question="How far apart may snapshots be before a likelihood is wrong about the drift, about "
     "β, or about how sure it is?",
     studies=(
-        Study(_cases(1000, INTERVALS), METHODS, 50, recover),
-        Study(_cases(1000, INTERVALS, paired=True), PAIRED, 50, recover),
-        Study(_cases(1000, (0.05,), ("tilted_double_well",)), NETWORK, 10, recover),
+        Study(apart(1000, INTERVALS), METHODS, 50, recover),
+        Study(apart(1000, (0.05,), ("tilted_double_well",)), NETWORK, 10, recover),
     ),
     smoke=(
         Study(
-            _cases(200, (0.01, 0.05), ("tilted_double_well", "quadratic")),
+            apart(200, (0.01, 0.05), ("tilted_double_well", "quadratic")),
             {name: METHODS[name] for name in ("residual_explicit", "weak", "flow")},
             2,
             recover,
         ),
     ),
-    report=_report,
+    report=along,
 )
