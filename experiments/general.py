@@ -104,6 +104,7 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
                    label="the fit says that a term cannot be told")  # fmt: skip
         error.set_xscale("symlog", linthresh=1.0)
         error.set_xticks([0, 0.5, 1, 10, 100], ["0", "0.5", "1", "10", "100"])
+        error.set_xlim(left=0.0)
         error.set_xlabel("error / force's own size")
         cover.axvspan(0.85, 0.95, color=GREY, alpha=0.3, linewidth=0)
         cover.set_xlim(-0.02, 1.02)
