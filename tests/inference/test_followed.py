@@ -49,6 +49,11 @@ def test_the_diffusion_of_followed_particles_is_found(found):
     assert np.all(betas[:, 0] > 0.2)
 
 
+def test_a_scheme_that_cannot_see_beta_says_so():
+    result = fit(bowl(0.1), potential="poly:2", scheme="explicit", jobs=1)
+    assert "do not trust this β" in summarise(result)
+
+
 def test_the_summary_says_what_simulating_did(found):
     assert "paths simulated between the snapshots" in summarise(found[0])
 
