@@ -56,6 +56,7 @@ def without_missed(
             blocks=(less,),
             plain=problem,
             ridge=ridge,
+            beta_prior="half-normal",  # nor is it in what is simulated
             linearised_at=near,
             reweighted=_Less(residual, missed),
         )
