@@ -58,7 +58,9 @@ def barrier(
         Up the wall of V = |x|²/2, from its bottom to a distance of one:
 
         >>> import bayesjko
-        >>> cells = bayesjko.simulate("quadratic", particles=500, snapshots=3, tau=0.1, paired=True)
+        >>> cells = bayesjko.simulate(
+        ...     "quadratic", particles=1000, snapshots=3, tau=0.1, paired=True
+        ... )
         >>> result = bayesjko.fit(cells, potential="poly:2")
         >>> height = bayesjko.barrier(result, [0.0, 0.0], [1.0, 0.0])
         >>> print(f"{height.mean:.1f}")

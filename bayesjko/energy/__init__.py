@@ -65,7 +65,9 @@ def energy_at(
 
     Examples:
         >>> import bayesjko
-        >>> cells = bayesjko.simulate("quadratic", particles=500, snapshots=3, tau=0.1, paired=True)
+        >>> cells = bayesjko.simulate(
+        ...     "quadratic", particles=1000, snapshots=3, tau=0.1, paired=True
+        ... )
         >>> result = bayesjko.fit(cells, potential="poly:2")
         >>> table = bayesjko.energy_at(result, np.array([[1.0, 0.0]]))
         >>> [name for name in table if name.startswith("drift_x1")]

@@ -115,7 +115,9 @@ def fit(
         A population in V = |x|²/2, whose force at (1, 0) is (−1, 0):
 
         >>> import bayesjko
-        >>> cells = bayesjko.simulate("quadratic", particles=500, snapshots=3, tau=0.1, paired=True)
+        >>> cells = bayesjko.simulate(
+        ...     "quadratic", particles=1000, snapshots=3, tau=0.1, paired=True
+        ... )
         >>> result = bayesjko.fit(cells, potential="poly:2")
         >>> drift = result.drift(np.array([[1.0, 0.0]]))  # (draws, points, features)
         >>> drift.mean(axis=0).round(1) + 0.0
