@@ -41,9 +41,10 @@ class FitSettings:
     positive, else flow."""
     scheme: Literal["auto"] | Scheme = "auto"
     """Residual: where between two coupled particles the force is taken: explicit (the first),
-    midpoint, implicit (the second), or auto: midpoint, whose intervals hold, for a static energy of
-    unpaired snapshots; explicit for paired ones, whose noise comes after the force, and for
-    piecewise energies, which are one step of any length an interval."""
+    midpoint, implicit (the second), or auto: midpoint, whose intervals hold; explicit for paired
+    snapshots without an internal energy, whose noise comes after the force, and for piecewise
+    energies, which are one step of any length an interval. With one energy for all times, auto also
+    takes off what one step misses of paired particles with an internal energy."""
     covariance: Covariance = "sandwich"
     """What intervals stand on: sandwich (counted per particle), model (overconfident) or bootstrap
     (residual: couplings and all made again at random weights of the particles)."""

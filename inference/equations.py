@@ -16,7 +16,7 @@ from bayesjko.models.bases import Basis
 from bayesjko.models.blocks import averaged
 from bayesjko.models.data import Snapshots, middles
 from bayesjko.models.energies import Field, LinearEnergy, field_of
-from bayesjko.models.likelihoods.flow import Paths, moments_of_paths, simulate_paths
+from bayesjko.models.likelihoods.flow import Paths, box_of, moments_of_paths, simulate_paths
 from bayesjko.models.likelihoods.moments import Sides, values_of
 from bayesjko.models.likelihoods.weak import WeakSums, generator, generator_in, pull
 from bayesjko.models.precision import double
@@ -157,10 +157,8 @@ class Equations:
     def paths(self, interval: int, copies: int, steps: int, count: int | None = None) -> Paths:
         """Paths over an interval, from every particle of its start or from so many."""
         clouds = self.snapshots.particles
-        low = np.min([cloud.min(axis=0) for cloud in clouds], axis=0)
-        high = np.max([cloud.max(axis=0) for cloud in clouds], axis=0)
         count, seed = count or len(clouds[interval]), self.seed + interval
-        return Paths.over(count, low, high, copies=copies, steps=steps, seed=seed)
+        return Paths.over(count, *box_of(clouds), copies=copies, steps=steps, seed=seed)
 
     @cached_property
     def _folds(self) -> CrossFit:

@@ -10,7 +10,8 @@ Gouriéroux, Monfort and Renault, Journal of Applied Econometrics 8, 1993).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -19,11 +20,11 @@ from scipy.optimize import root
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.moments import Discretisation, discretisation
 from bayesjko.inference.options import InferenceOptions
-from bayesjko.inference.problem import CLOSE, LinearProblem
+from bayesjko.inference.problem import CLOSE, LinearProblem, Remade
 from bayesjko.inference.residual import ReweightedResidual, with_score
 from bayesjko.inference.transport import couple
 from bayesjko.models.data import Snapshots
-from bayesjko.models.likelihoods.flow import Paths, simulate_paths
+from bayesjko.models.likelihoods.flow import Paths, box_of, simulate_paths
 from bayesjko.models.likelihoods.residual import Statistics, statistics
 
 __all__ = ["without_missed"]
@@ -43,22 +44,21 @@ def without_missed(
         snapshots: of them, in standard units.
         options: of the inference.
     """
-    (block,), residual = problem.blocks, problem.reweighted
+    residual = problem.reweighted
     assert isinstance(residual, ReweightedResidual)
     found = conditioned_problem(problem, options)
     ridge = found.ridge  # one that is found again each time would have the search go to and fro
 
     def near(theta: Float[np.ndarray, "1 K"]) -> LinearProblem:
-        missed = _missed(residual, theta[0])
-        less = replace(block, moment=block.moment - missed)
+        less = partial(_less, missed=_missed(residual, theta[0]))
         return replace(
             problem,
-            blocks=(less,),
+            blocks=less(problem.blocks),
             plain=problem,
             ridge=ridge,
             beta_prior="half-normal",  # nor is it in what is simulated
             linearised_at=near,
-            reweighted=_Less(residual, missed),
+            reweighted=Remade(residual, less),
         )
 
     spread = np.sqrt(found.noise * np.diag(found.joint_inverse()))
@@ -109,14 +109,11 @@ def _missed(
     if energy.internal:
         theta = theta.copy()
         theta[-1] = max(theta[-1], 0.0)  # no path can have less of it
-    low = np.min([cloud.min(axis=0) for cloud in snapshots.particles], axis=0)
-    high = np.max([cloud.max(axis=0) for cloud in snapshots.particles], axis=0)
+    box = box_of(snapshots.particles)
     mean = np.zeros(len(theta))
     for k, coupling in enumerate(couple(snapshots, solver="paired")):
         start, weight = np.asarray(coupling.source), np.asarray(coupling.weight)
-        paths = Paths.over(
-            len(start), low, high, copies=_COPIES, steps=_STEPS, seed=residual.seed + k
-        )
+        paths = Paths.over(len(start), *box, copies=_COPIES, steps=_STEPS, seed=residual.seed + k)
         here = energy.at(coupling.middle)
         for end in simulate_paths(here, theta, start, weight, float(coupling.duration), paths):
             moved = replace(coupling, target=end)
@@ -127,17 +124,7 @@ def _missed(
     return mean
 
 
-@dataclass(frozen=True, eq=False)
-class _Less:
-    """The same particles at other weights, less what is missed at their own."""
-
-    plain: ReweightedResidual
-    missed: Float[np.ndarray, " K"]
-
-    @property
-    def snapshots(self) -> Snapshots:
-        return self.plain.snapshots
-
-    def __call__(self, weights: Sequence[Float[np.ndarray, " _"]]) -> tuple[Statistics, ...]:
-        (block,) = self.plain(weights)
-        return (replace(block, moment=block.moment - self.missed),)
+def _less(blocks: Sequence[Statistics], missed: Float[np.ndarray, " K"]) -> tuple[Statistics, ...]:
+    """Less what is missed at the particles' own weights."""
+    (block,) = blocks
+    return (replace(block, moment=block.moment - missed),)

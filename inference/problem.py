@@ -24,6 +24,7 @@ __all__ = [
     "LinearProblem",
     "Meat",
     "OwnNoise",
+    "Remade",
     "Reweighted",
     "Walk",
     "at_rest",
@@ -49,6 +50,28 @@ class Reweighted(Protocol):
 
     def __call__(self, weights: Sequence[Float[np.ndarray, " _"]]) -> tuple[Statistics, ...]:
         """The problem's blocks at these."""
+
+
+@dataclass(frozen=True, eq=False)
+class Remade:
+    """The same particles at other weights, as another problem's.
+
+    Attributes:
+        plain: what they say as they are.
+        made: the other problem's blocks of these.
+    """
+
+    plain: Reweighted
+    made: Callable[[tuple[Statistics, ...]], tuple[Statistics, ...]]
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """The particles at their own weights."""
+        return self.plain.snapshots
+
+    def __call__(self, weights: Sequence[Float[np.ndarray, " _"]]) -> tuple[Statistics, ...]:
+        """The other problem's blocks at these."""
+        return self.made(self.plain(weights))
 
 
 @dataclass(frozen=True, eq=False)

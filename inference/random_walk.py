@@ -10,7 +10,7 @@ wander: a single interval cannot tell it from the potential.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,10 +22,10 @@ from bayesjko.inference.calibration import calibrated_ridge
 from bayesjko.inference.conjugate import WIDENING, chain_of, conditioned_problem, without_own_noise
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.posterior import Posterior
-from bayesjko.inference.problem import CLOSE, LinearProblem, Reweighted, Walk, at_rest
+from bayesjko.inference.problem import CLOSE, LinearProblem, Remade, Walk, at_rest
 from bayesjko.inference.smoothing import Chain
 from bayesjko.inference.tridiagonal import BlockTridiagonal
-from bayesjko.models.data import Snapshots, middles
+from bayesjko.models.data import middles
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.residual import Statistics
 
@@ -169,26 +169,9 @@ def walked(
         fit_test=None if test is None else partial(test, mixed=mixed),
         plain=None,
         bending=None,
-        reweighted=None if again is None else _Reweighted(again, mixed),
+        reweighted=None if again is None else Remade(again, partial(_together, mixed=mixed)),
         walk=Walk(mixed, scale, narrow),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Reweighted:
-    """The same particles at other weights, as a problem of u."""
-
-    plain: Reweighted
-    mixed: Float[np.ndarray, "P P"]
-
-    @property
-    def snapshots(self) -> Snapshots:
-        """The particles at their own weights."""
-        return self.plain.snapshots
-
-    def __call__(self, weights: Sequence[Float[np.ndarray, " _"]]) -> tuple[Statistics, ...]:
-        """The statistics of all periods together."""
-        return _together(self.plain(weights), self.mixed)
 
 
 def _together(

@@ -452,15 +452,15 @@ def _residual_problem(
         seed=settings.seed,
         progress=progress,
     )
-    alike = settings.time_variation == "static"
-    if snapshots.paired and settings.internal and alike and settings.scheme == "auto":
-        problem = without_missed(problem, snapshots, inference_options(settings))
-    if snapshots.paired and settings.internal and alike and settings.scheme == "explicit":
-        note = (
-            "Where a followed particle's step begins, the internal energy has no part in its mean: "
-            "do not trust this β; leave the scheme out, or take --no-internal."
-        )
-        problem = _with_note(problem, note)
+    if snapshots.paired and settings.internal and settings.time_variation == "static":
+        if settings.scheme == "auto":
+            problem = without_missed(problem, snapshots, inference_options(settings))
+        elif settings.scheme == "explicit":
+            note = (
+                "Where a followed particle's step begins, the internal energy has no part in its "
+                "mean: do not trust this β; leave the scheme out, or take --no-internal."
+            )
+            problem = _with_note(problem, note)
     if settings.time_variation == "piecewise" and settings.internal:
         note = (
             "Two snapshots cannot tell β from the potential: the β of a single interval rests "

@@ -46,11 +46,13 @@ PAIRED: Mapping[str, Mapping[str, Any]] = {
         "potential": "poly:4+rbf:200",
         "interaction": "fourier:20",
         "internal": True,
+        "scheme": "explicit",
     },
     "neural": {"potential": "mlp:64,64", "method": "laplace"},
 }
 """Where particles are followed: JKOnet*'s linear solver on a basis that is rich enough for ripples,
-with an interaction and β as well, and a network whose last layer is inferred."""
+with an interaction and β as well (by the explicit steps that made the data), and a network whose
+last layer is inferred."""
 
 UNPAIRED: Mapping[str, Mapping[str, Any]] = {
     "linear": {"potential": "poly:4+rbf:80", "likelihood": "residual"},

@@ -6,7 +6,7 @@ itself is simulated instead, with common random numbers, so that moments are smo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -20,7 +20,7 @@ from bayesjko.models.blocks import block_rows, weighted_blocks, whole_blocks
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.precision import double
 
-__all__ = ["Paths", "mean_of_paths", "moments_of_paths", "simulate_paths"]
+__all__ = ["Paths", "box_of", "mean_of_paths", "moments_of_paths", "simulate_paths"]
 
 _ROOM = 3.0  # how far beyond the data, in units of their range, a path may wander
 _GROUP = 4  # steps compiled together
@@ -74,6 +74,14 @@ class Paths(eqx.Module):
         copies, steps, n, d = self.noise.shape
         pairs = np.asarray(self.noise).reshape(copies, steps // 2, 2, n, d)
         return Paths(pairs.sum(axis=2) / np.sqrt(2.0), self.low, self.high)
+
+
+def box_of(
+    clouds: Sequence[Float[np.ndarray, "_ d"]],
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    """The lower and the upper corner of all clouds together."""
+    low = np.min([cloud.min(axis=0) for cloud in clouds], axis=0)
+    return low, np.max([cloud.max(axis=0) for cloud in clouds], axis=0)
 
 
 def simulate_paths(
