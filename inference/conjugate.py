@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,13 +25,22 @@ from bayesjko.inference.running import Run
 from bayesjko.inference.smoothing import Chain, smoothed
 from bayesjko.inference.tridiagonal import BlockTridiagonal
 
-__all__ = ["WIDENING", "chain_of", "conditioned_problem", "infer", "without_own_noise"]
+__all__ = [
+    "WIDENING",
+    "balances",
+    "chain_of",
+    "conditioned_problem",
+    "heard",
+    "infer",
+    "without_own_noise",
+]
 
 WIDENING = 5.0
 """Of the prior's scale over the most probable one; experiments/calibration counts what it does."""
 
 _LIGHT = 1e-7  # ridge to start from, relative to the features' own information
 _FAINT = 1e-9  # ridge at the least, likewise
+_SMOOTH = 1e-3  # likewise, of the potential that balances β
 _VAGUE = 1e-6  # of β, whose scale no evidence of a single coefficient can set
 _CALIBRATIONS = 3  # of the prior at the covariance found under the prior before
 _ROUNDS = 50  # of the fixed point between s² and a ridge given in the prior's own units
@@ -115,21 +125,46 @@ def conditioned_problem(problem: LinearProblem, options: InferenceOptions) -> Co
     return found
 
 
+def heard(
+    problem: LinearProblem, at: Float[np.ndarray, "period K"], *, searching: bool = False
+) -> LinearProblem:
+    """A problem less what its estimating function says in directions in which that is only noise.
+
+    Args:
+        problem: with an own noise, in θ.
+        at: near the solution.
+        searching: for it still, where more is doubted.
+    """
+    assert problem.own_noise is not None
+    mixed = np.eye(at.size) if problem.walk is None else problem.walk.mixed
+    (block,) = problem.blocks
+    gram, kept = problem.own_noise.informing(searching=searching)
+    gram, kept = mixed.T @ gram @ mixed, np.linalg.solve(mixed, kept.T @ mixed).T
+    moment = kept @ (block.moment - block.gram @ at.ravel()) + gram @ at.ravel()
+    return replace(
+        problem,
+        blocks=(replace(block, gram=gram, moment=moment),),
+        meat=lambda theta: kept @ problem.meat(theta) @ kept.T,
+    )
+
+
 def without_own_noise(problem: LinearProblem, options: InferenceOptions) -> LinearProblem:
     """A problem solved, less what the noise of its estimating function does to it."""
     own = problem.own_noise
     if own is None:
         return problem
-    mixed = np.eye(problem.blocks[0].gram.shape[0]) if problem.walk is None else problem.walk.mixed
-    (block,) = problem.blocks
     found = conditioned_problem(problem, options)
-    at, ridge = found.mean.ravel(), np.tile(found.ridge, found.mean.shape[0])
-    gram = mixed.T @ own.gram() @ mixed
-    inverse = condition((replace(block, gram=gram),), found.ridge, problem.noise).joint_inverse()
-    bias = np.linalg.solve(mixed, own.bias(mixed @ inverse @ mixed.T))
-    moment = block.moment + (gram - block.gram) @ at - gram @ bias - ridge * bias
-    block = replace(block, gram=gram, moment=moment)
-    return replace(problem, blocks=(block,), own_noise=None, ridge=found.ridge)
+    clear = heard(problem, found.mean)
+    ridge = found.ridge
+    if options.prior_scale is None and problem.ridge is None:
+        ridge = _holding(clear, problem.blocks[0].gram, clear.meat(found.mean), ridge)
+    (block,) = clear.blocks
+    inverse = condition((block,), ridge, problem.noise).joint_inverse()
+    mixed = np.eye(found.mean.size) if problem.walk is None else problem.walk.mixed
+    bias = np.linalg.solve(mixed, own.bias(mixed @ inverse @ mixed.T, own.informing()[1]))
+    moment = block.moment - block.gram @ bias - np.tile(ridge, found.mean.shape[0]) * bias
+    block = replace(block, moment=moment)
+    return replace(clear, blocks=(block,), own_noise=None, ridge=ridge)
 
 
 def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Conditioned:
@@ -143,9 +178,7 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
     gram = block_diag(*(block.gram for block in problem.blocks))
     moment = np.concatenate([block.moment for block in problem.blocks])
     typical = np.mean(np.diag(gram).reshape(-1, size), axis=0)
-    ridge = np.full(size, _LIGHT * np.median(typical))
-    ridge[weak] = _VAGUE * np.maximum(typical[weak], _VAGUE * np.median(typical))
-    found = condition(problem.blocks, ridge, problem.noise)
+    found = condition(problem.blocks, _light(problem, typical, weak), problem.noise)
     for _ in range(_CALIBRATIONS if terms else 0):
         precision = calibrated_ridge(
             gram, moment, problem.meat(found.mean), size, terms, found.precision
@@ -157,6 +190,68 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
             least = _FAINT * np.max(typical[term]) / found.noise
             precision[term] = np.maximum(precision[term], least)
         found = condition(problem.blocks, found.noise * precision, problem.noise)
+    if problem.own_noise is not None:
+        return found
+    ridge = _holding(problem, gram, problem.meat(found.mean), found.ridge)
+    if np.array_equal(ridge, found.ridge):
+        return found
+    return condition(problem.blocks, ridge, problem.noise)
+
+
+def _light(problem: LinearProblem, typical: np.ndarray, weak: Sequence[int]) -> np.ndarray:
+    """Hardly any ridge; of β, no less than its prior's."""
+    ridge = np.full(len(typical), _LIGHT * np.median(typical))
+    vague = _VAGUE * np.maximum(typical[weak], _VAGUE * np.median(typical))
+    ridge[weak] = np.maximum(vague, problem.beta_scale**-2)
+    return ridge
+
+
+def _holding(
+    problem: LinearProblem,
+    shared: Float[np.ndarray, "P P"],
+    meat: Float[np.ndarray, "P P"],
+    ridge: Float[np.ndarray, " K"],
+) -> Float[np.ndarray, " K"]:
+    """A ridge under which the other terms may balance any β that the data do not rule out.
+
+    Of a population at rest all forces are small but those that hold it together against its own
+    diffusion: a scale learned from the others would rule these out, and β with them.
+
+    Args:
+        problem: whose slope does not count noise as information.
+        shared: a slope that may, in which the balance is to be seen.
+        meat: covariance of the estimating function.
+        ridge: by evidence.
+    """
+    slices, size = problem.energy.slices, problem.energy.size
+    internal = slices.pop("internal", None)
+    if internal is None or not slices or problem.walk is not None:
+        return ridge
+    beta = internal.start
+    typical = np.mean(np.diag(shared).reshape(-1, size), axis=0)
+    alone = condition(problem.blocks, _light(problem, typical, [beta]), problem.noise)
+    spread = np.sqrt(np.diag(sandwich(alone, meat)))
+    ridge = ridge.copy()
+    for p, balance in enumerate(balances(shared, size)):
+        most = max(alone.mean[p, beta], 0.0) + spread[p * size + beta]
+        for term in slices.values():
+            held = float(np.sum((most * balance[term]) ** 2))
+            ridge[term] = np.minimum(ridge[term], alone.noise / max(held, np.finfo(float).tiny))
+    return ridge
+
+
+def balances(gram: Float[np.ndarray, "S S"], size: int) -> Float[np.ndarray, "period K"]:
+    """β = 1 and the other coefficients that make the least of it, in each period.
+
+    Args:
+        gram: a slope of all periods together, whose last coefficient of each is β.
+        size: number of coefficients of one period.
+    """
+    found = np.ones((len(gram) // size, size))
+    smooth = _SMOOTH * np.median(np.diag(gram).reshape(-1, size)[:, :-1]) * np.eye(size - 1)
+    for balance, first in zip(found, range(0, len(gram), size), strict=True):
+        own = gram[first : first + size, first : first + size]
+        balance[:-1] = -np.linalg.solve(own[:-1, :-1] + smooth, own[:-1, -1])
     return found
 
 

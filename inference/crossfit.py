@@ -11,7 +11,7 @@ What the noise of slope and weight still does is found by leaving out one fold m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,9 @@ __all__ = ["CrossFit", "Crossed"]
 _FOLDS = 8
 _FEWEST = 4  # particles of a fold
 _FEWEST_FOLDS = 3  # of which one can be left out: another needs a third
+_LEAST_INFORMING = 0.1  # of a direction's information in XᵀΣ_W⁻¹X: less cannot be told from none
+_DOUBT = 1.25  # standard errors of it: where it is no more than that it is none
+_SEARCHING = 2.0  # the same on the way: what is heard in one round and not in the next never ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +159,38 @@ class Crossed:
         found = np.tensordot(self._others, self.slopes, ([0, 1], [0, 1])) / len(self.slopes)
         return 0.5 * (found + found.T)
 
-    def bias(self, inverse: Float[np.ndarray, "P P"]) -> Float[np.ndarray, " P"]:
+    def informing(
+        self, shared: Float[np.ndarray, "P P"], *, searching: bool = False
+    ) -> tuple[Float[np.ndarray, "P P"], Float[np.ndarray, "P P"]]:
+        """The slope where it is more than noise, and what leaves the same of the score.
+
+        In a direction in which nothing is learned (a potential that holds the particles together
+        against their own diffusion, of a population at rest) X is nothing but noise. XᵀΣ_W⁻¹X
+        counts that as information, and products between folds are noise of either sign: whoever
+        divides by it is sure of anything. What its jackknife does not tell from none is none.
+
+        Args:
+            shared: XᵀΣ_W⁻¹X.
+            searching: for the solution, where more doubt is in place.
+
+        Returns:
+            G, and P with PG = G and P² = P: no part of P(score) is of a direction without any G.
+        """
+        values, vectors = np.linalg.eigh(shared)
+        scale = np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))
+        ratios, turned = np.linalg.eigh((vectors / scale).T @ self.gram @ (vectors / scale))
+        dual, basis = (vectors / scale) @ turned, (vectors * scale) @ turned
+        if len(self.gaps) >= _FEWEST_FOLDS:
+            each = np.array([np.sum(dual * (gram @ dual), axis=0) for _, gram in self._without])
+            spread = np.sqrt((len(each) - 1) * each.var(axis=0))
+            doubt = (_SEARCHING if searching else _DOUBT) * spread
+            ratios = ratios - doubt**2 / np.maximum(ratios, _LEAST_INFORMING)
+        kept = basis * (ratios > _LEAST_INFORMING)
+        return (kept * ratios) @ basis.T, kept @ dual.T
+
+    def bias(
+        self, inverse: Float[np.ndarray, "P P"], kept: Float[np.ndarray, "P P"]
+    ) -> Float[np.ndarray, " P"]:
         """How far the noise of slope and weight moves the solution on average, to first order.
 
         Where particles that steer an equation are also some of those that moved the solution, the
@@ -166,19 +200,21 @@ class Crossed:
 
         Args:
             inverse: Q⁻¹ of the solution.
+            kept: P, what the solution hears of the score.
         """
         count = len(self.gaps)
         if count < _FEWEST_FOLDS:
             return np.zeros(len(inverse))
         moves = []
-        for score, gram in self._without():
-            move = inverse @ (score - self.score)
-            moves.append(move - inverse @ ((gram - self.gram) @ move))
+        for score, gram in self._without:
+            move = inverse @ (kept @ (score - self.score))
+            moves.append(move - inverse @ (kept @ ((gram - self.gram) @ move)))
         found = (count - 1) * np.mean(moves, axis=0)
         spreads = np.abs(found) / np.sqrt(np.diag(inverse))
         return found / max(1.0, float(np.max(spreads)))
 
-    def _without(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    @cached_property
+    def _without(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Score and its slope without each fold."""
         count = len(self.gaps)
         scores, grams = [0.0] * count, [0.0] * count
@@ -192,7 +228,7 @@ class Crossed:
                 both -= self._others[f].T @ _covaried(less, weighed)
                 scores[j] = scores[j] + both[:, 0] / (count - 1)
                 grams[j] = grams[j] + both[:, 1:] / (count - 1)
-        yield from zip(scores, grams, strict=True)
+        return list(zip(scores, grams, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

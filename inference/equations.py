@@ -17,7 +17,7 @@ from bayesjko.models.blocks import averaged
 from bayesjko.models.data import Snapshots, middles
 from bayesjko.models.energies import Field, LinearEnergy, field_of
 from bayesjko.models.likelihoods.flow import Paths, box_of, moments_of_paths, simulate_paths
-from bayesjko.models.likelihoods.moments import Sides, values_of
+from bayesjko.models.likelihoods.moments import Sides, equation_covariance, values_of
 from bayesjko.models.likelihoods.weak import WeakSums, generator, generator_in, pull
 from bayesjko.models.precision import double
 
@@ -82,7 +82,7 @@ class Equations:
     def weak(self, theta: Float[np.ndarray, "period K"]) -> Linearised:
         """Plain: trapezoidal on each interval."""
         sides = partial(self._weak_sides, theta, None)
-        return Linearised(theta.ravel(), self._moved(), self._trapezoid, sides)
+        return Linearised(theta.ravel(), self._moved(), self.trapezoid, sides)
 
     def corrected(
         self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution
@@ -110,7 +110,7 @@ class Equations:
         lost = [w @ m for w, m in zip(self.snapshots.weights[:-1], missed, strict=True)]
         observed = self._moved() - np.concatenate(lost)
         sides = partial(self._weak_sides, theta, missed)
-        return Linearised(theta.ravel(), observed, self._trapezoid, sides)
+        return Linearised(theta.ravel(), observed, self.trapezoid, sides)
 
     def flow(self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution) -> Linearised:
         """Moments of the paths themselves."""
@@ -140,6 +140,20 @@ class Equations:
             sides.append(Sides(weight, self.values[index] if index else None, source))
         at, crossed = theta.ravel(), folds.crossed(gap, sides, slopes)
         return Linearised(at, gap + jacobian @ at, jacobian, lambda: sides, crossed)
+
+    def slope_covariance(self, theta: Float[np.ndarray, "period K"]) -> Float[np.ndarray, "E E"]:
+        """Of the trapezoid's Xθ, over repeated sampling of particles."""
+        apart = zip(
+            self._weak_sides(theta, None), self._weak_sides(np.zeros_like(theta), None), strict=True
+        )
+
+        def less(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
+            return None if a is None or b is None else a - b
+
+        return equation_covariance(
+            Sides(a.weight, less(a.target, b.target), less(a.source, b.source), a.share)
+            for a, b in apart
+        )
 
     def ends(
         self, theta: Float[np.ndarray, "period K"], interval: int, paths: Paths
@@ -172,7 +186,8 @@ class Equations:
         return np.diff(self._means, axis=0).ravel()
 
     @cached_property
-    def _trapezoid(self) -> Float[np.ndarray, "E P"]:
+    def trapezoid(self) -> Float[np.ndarray, "E P"]:
+        """X that is trapezoidal on each interval, which is of no θ."""
         designs = [each.design for each in self.sums]
         tau = self.snapshots.durations
         return self._assembled(

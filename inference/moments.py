@@ -18,7 +18,7 @@ from jaxtyping import Float
 from bayesjko.inference.bending import bending
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conditioning import Conditioned, condition, draw_conditioned
-from bayesjko.inference.conjugate import conditioned_problem, without_own_noise
+from bayesjko.inference.conjugate import balances, conditioned_problem, heard, without_own_noise
 from bayesjko.inference.equations import Equations, Linearised
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import CLOSE, LinearProblem, OwnNoise, at_rest, unsettled
@@ -56,10 +56,10 @@ _TRUSTING = 2  # rounds that keep the prior they start with
 _FREEDOM = 4.0  # factor by which a later round may change it
 _REFINEMENTS = 3  # of the paths, each at what the one before has found
 _LEAST_SHRINKAGE = 0.02
-_LEAST_INFORMING = 0.1  # of a direction's information in XᵀΣ_W⁻¹X: the rest may be noise
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _HELD, _FEWEST_HELD = 2**21, 4096
 _MOST_SHIFT, _MOST_BEND = 1.0, 0.25  # that a quadrature may leave
+_MOST_FAINT = 0.5  # of the information on β that may be noise
 FAR = 2.0 * _MOST_SHIFT
 """A shift on the way to a solution that says enough of the solution's."""
 
@@ -184,10 +184,22 @@ def moment_problem(
         coupled = residual_problem(energy, snapshots, scheme="implicit", seed=options.seed)
         # a start only: the model's own evidence shrinks more, and holds on to what is hardly seen
         nearer = conditioned_problem(coupled, replace(options, covariance="model"))
-        try:
-            problem, resolution, moved = _settled(equations, weight, nearer, options, moments)
-        except InputError as error:
-            raise unsettled() from error
+        # or moves in a direction in which there is nothing but noise; the last try is for good
+        for start, sure, last in (
+            (nearer, False, False),
+            (first, True, False),
+            (nearer, False, True),
+        ):
+            try:
+                problem, resolution, moved = _settled(
+                    equations, weight, start, options, moments, if_scouted=not last, sure=sure
+                )
+            except InputError as error:
+                if last:
+                    raise unsettled() from error
+            else:
+                if moved < CLOSE:
+                    break
     notes: tuple[str, ...] = ()
     if moments.form == "flow" and not wanders and moved < CLOSE:
         problem, resolution, notes = _elsewhere(
@@ -199,14 +211,29 @@ def moment_problem(
         plain = _plain(equations, weight)
         problem = _problem(equations, _form(equations, moments, resolution)(at), weight)
     better = _form(equations, moments, resolution)
+    trading = moments.form == "weak" and energy.internal and energy.size > 1 and not wanders
     problem = replace(
         problem,
         plain=plain,
+        faint=partial(_noise_share, equations, weight) if trading else None,
         linearised_at=lambda theta: _problem(equations, better(theta), weight),
         notes=(resolution.describe(), *notes) if moments.form == "flow" else (),
         bending=partial(bending, equations, weight, resolution) if moments.form == "flow" else None,
     )
     return problem if wanders else at_rest(without_own_noise(problem, options), moved)
+
+
+def _noise_share(equations: Equations, weight: np.ndarray) -> float:
+    """How much of the trapezoid's information on a β that other terms balance is noise, at most."""
+    slope = equations.trapezoid
+    gram = slope.T @ weight @ slope
+    shares = []
+    for period, balance in enumerate(balances(gram, equations.energy.size)):
+        theta = np.zeros((max(equations.period_of) + 1, len(balance)))
+        theta[period] = balance
+        noise = np.sum(weight * equations.slope_covariance(theta))
+        shares.append(noise / float(theta.ravel() @ gram @ theta.ravel()))
+    return max(shares)
 
 
 def _plain(equations: Equations, weight: np.ndarray) -> LinearProblem:
@@ -224,17 +251,20 @@ def _settled(
     *,
     if_scouted: bool = False,
     strayed: _Strayed | None = None,
+    sure: bool = False,
 ) -> tuple[LinearProblem, Resolution, float]:
     """The equations at their own solution, on paths as fine as they must be; its last move.
 
     Simulated paths are followed on few copies first, and on these alone, if that is asked for,
-    where they lead nowhere.
+    where they lead nowhere; in all directions, or only where they `surely` lead.
     """
     current, trusting = start, _TRUSTING
     resolution = _resolution(equations, current.mean, weight, moments, None)
     if moments.form == "flow":
         for _ in range(_REFINEMENTS):
-            problem, moved = _scouted(equations, weight, current, options, moments, resolution)
+            problem, moved = _scouted(
+                equations, weight, current, options, moments, resolution, sure=sure
+            )
             if not moved < CLOSE:
                 break
             current, trusting = conditioned_problem(problem, options), 0
@@ -247,8 +277,9 @@ def _settled(
     for _ in range(_REFINEMENTS):
         better = _form(equations, moments, resolution)
         problem, moved = _solve(
-            equations, better, weight, current, options, moments.rounds, trusting, strayed
-        )
+            equations, better, weight, current, options, moments.rounds, trusting,
+            strayed=strayed, sure=sure,
+        )  # fmt: skip
         current = conditioned_problem(problem, options)
         before = resolution
         resolution = _resolution(equations, current.mean, weight, moments, before)
@@ -264,11 +295,13 @@ def _scouted(
     options: InferenceOptions,
     moments: MomentOptions,
     resolution: Resolution,
+    *,
+    sure: bool = False,
 ) -> tuple[LinearProblem, float]:
     """The equations at their own solution on few copies of each path, and its last move."""
     coarse = replace(resolution, copies=min(_SCOUTS, resolution.copies))
     form = _form(equations, moments, coarse)
-    return _solve(equations, form, weight, start, options, moments.rounds)
+    return _solve(equations, form, weight, start, options, moments.rounds, sure=sure)
 
 
 def _elsewhere(
@@ -359,17 +392,26 @@ def _solve(
     options: InferenceOptions,
     rounds: int,
     trusting: int = _TRUSTING,
+    *,
     strayed: _Strayed | None = None,
+    sure: bool = False,
 ) -> tuple[LinearProblem, float]:
     """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale.
+
+    In all directions, or only where the equations `surely` lead.
 
     Raises:
         UnsettledError: it has strayed.
     """
     at, precision = current.mean, current.precision
     here = linearise(at)
-    for number in range(rounds):
+
+    def posed() -> LinearProblem:
         problem = _problem(equations, here, weight)
+        return heard(problem, at, searching=True) if sure else problem
+
+    for number in range(rounds):
+        problem = posed()
         if number < trusting:  # far from the solution an evidence is of the linearisation's errors
             solution = condition(problem.blocks, precision, problem.noise)
         else:
@@ -401,7 +443,7 @@ def _solve(
                 break
             share *= 0.5
         if objective(there, proposal) == np.inf:  # nor is any part of the step a number
-            return _problem(equations, here, weight), np.inf
+            return posed(), np.inf
         spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
         moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
         at, here = proposal, there
@@ -409,7 +451,7 @@ def _solve(
             raise unsettled()
         if moved < CLOSE and number >= trusting:
             break
-    return _problem(equations, here, weight), moved
+    return posed(), moved
 
 
 def with_warning(
@@ -425,6 +467,13 @@ def with_warning(
         options: of the inference.
     """
     time = discretisation(problem, snapshots, options)
+    if time.faint > _MOST_FAINT:
+        note = (
+            "The population moves too little for the weak likelihood: of what it takes for "
+            f"information on β {min(time.faint, 1.0):.0%} is the noise of its own slope; do not "
+            "trust the intervals, and take the flow likelihood."
+        )
+        return replace(problem, notes=(*problem.notes, note))
     if not time.bent:
         return problem
     note = (
@@ -443,10 +492,12 @@ class Discretisation:
         shift: how far simulating between the snapshots moves them, in posterior sds.
         bend: how differently from the quadrature's slope the simulated equations answer a change of
             the drift by a typical draw, as a share of it; intervals are wrong by about that share.
+        faint: share of the quadrature's information on β that is noise.
     """
 
     shift: float
     bend: float
+    faint: float = 0.0
 
     @property
     def bent(self) -> bool:
@@ -456,7 +507,8 @@ class Discretisation:
     @property
     def fine(self) -> bool:
         """Whether the quadrature will do."""
-        return self.shift <= _MOST_SHIFT and self.bend <= _MOST_BEND
+        clear = self.faint <= _MOST_FAINT
+        return clear and self.shift <= _MOST_SHIFT and self.bend <= _MOST_BEND
 
 
 def discretisation(
@@ -491,7 +543,8 @@ def discretisation(
         _in_spreads(energy, snapshots, change.reshape(plain.shape), spread)
         for change in (mixed @ (found.mean - plain).ravel(), mixed @ moved, *either)
     )
-    return Discretisation(shift, float(np.sqrt(np.mean(np.square(bent)))) / move)
+    faint = 0.0 if problem.faint is None else problem.faint()
+    return Discretisation(shift, float(np.sqrt(np.mean(np.square(bent)))) / move, faint)
 
 
 def _in_spreads(
@@ -526,7 +579,7 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
     own_noise, crossed = None, found.crossed
     if crossed is not None:
         moment = gram @ found.at + crossed.score
-        own_noise = OwnNoise(lambda: _informing(crossed.gram, gram), crossed.bias)
+        own_noise = OwnNoise(partial(crossed.informing, gram), crossed.bias)
     statistics = Statistics(
         gram=gram,
         moment=moment,
@@ -557,21 +610,9 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
         fit_test,
         # the noise of its own slope draws the β of `weak` to zero already
         beta_prior="half-normal" if crossed is None else "amplitude",
+        # a particle's own width of the population, in the time that it was seen
+        beta_scale=np.inf
+        if crossed is None
+        else 1.0 / float(np.sum(equations.snapshots.durations)),
         own_noise=own_noise,
     )
-
-
-def _informing(
-    gram: Float[np.ndarray, "P P"], shared: Float[np.ndarray, "P P"]
-) -> Float[np.ndarray, "P P"]:
-    """The slope of the estimating function, nowhere less than a share of XᵀΣ_W⁻¹X.
-
-    The latter counts the noise of X as information and is never negative; the former does not, and
-    where there is hardly any information its own noise may make it so.
-    """
-    values, vectors = np.linalg.eigh(shared)
-    scale = np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))
-    inverse = vectors / scale
-    ratios, turned = np.linalg.eigh(inverse.T @ gram @ inverse)
-    kept = (vectors * scale) @ turned
-    return np.asarray((kept * np.maximum(ratios, _LEAST_INFORMING)) @ kept.T)

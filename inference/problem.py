@@ -99,13 +99,15 @@ class OwnNoise:
     """What an estimating function whose slope and weight are estimated too is without their noise.
 
     Attributes:
-        gram: its slope, found when it is asked for. The problem's own, which counts noise as
+        informing: its slope, found when it is asked for, and what leaves of the function only what
+            this slope says something of; with more doubt while `searching` for the solution. The
+            problem's own slope, which counts noise as
             information, is the safer one on the way to a solution.
-        bias: Q⁻¹ of the solution ↦ how far off it is on average.
+        bias: Q⁻¹ of the solution, and what it hears of the function ↦ how far off it is on average.
     """
 
-    gram: Callable[[], Float[np.ndarray, "P P"]]
-    bias: Callable[[Float[np.ndarray, "P P"]], Float[np.ndarray, " P"]]
+    informing: Callable[..., tuple[Float[np.ndarray, "P P"], Float[np.ndarray, "P P"]]]
+    bias: Callable[[Float[np.ndarray, "P P"], Float[np.ndarray, "P P"]], Float[np.ndarray, " P"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +131,7 @@ class LinearProblem:
         settled: whether what is linearised was solved where it is linearised.
         beta_prior: of β, where there is one: not normal where it is known not to be negative, since
             the process cannot be simulated otherwise. JKOnet*'s closed form does not know.
+        beta_scale: standard deviation of β's prior where it is no vaguer than that.
         notes: sentences for the summary.
         intervals: the period and the statistics of each interval between snapshots, where they add
             up to the blocks.
@@ -138,6 +141,8 @@ class LinearProblem:
         linearised_at: the problem near another θ, where the likelihood is no quadratic form.
         ridge: s²Λ of one period, where it has been found already.
         own_noise: of the estimating function's slope and weight, in θ, where they have any.
+        faint: what share of its information on a β that other terms balance is the noise of its
+            slope, where that is not taken off.
         bending: how it departs from one around the conjugate estimate, for methods that can see it.
     """
 
@@ -150,6 +155,7 @@ class LinearProblem:
     plain: LinearProblem | None = None
     settled: bool = True
     beta_prior: BetaPrior = "normal"
+    beta_scale: float = np.inf
     notes: tuple[str, ...] = ()
     intervals: tuple[tuple[int, Statistics], ...] = ()
     reweighted: Reweighted | None = None
@@ -157,6 +163,7 @@ class LinearProblem:
     linearised_at: Callable[[Float[np.ndarray, "period K"]], LinearProblem] | None = None
     ridge: Float[np.ndarray, " K"] | None = None
     own_noise: OwnNoise | None = None
+    faint: Callable[[], float] | None = None
     bending: Callable[[Conditioned], Callable[[Array], Array]] | None = None
 
 
