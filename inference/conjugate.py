@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Float
 from scipy.linalg import block_diag
 
 from bayesjko.inference.calibration import calibrated_ridge, sandwich

@@ -217,7 +217,8 @@ class Crossed:
     def _without(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Score and its slope without each fold."""
         count = len(self.gaps)
-        scores, grams = [0.0] * count, [0.0] * count
+        size = self.slopes.shape[2]
+        scores, grams = np.zeros((count, size)), np.zeros((count, size, size))
         for f, factor in enumerate(self.folds.factors):
             here = self.folds._blocks(f)
             right = np.concatenate([self.gaps[f][:, None], self.slopes[f]], axis=1)
@@ -226,8 +227,8 @@ class Crossed:
                 less = [b - a for a, b in zip(here, self.folds._blocks(f, j), strict=True)]
                 both = self._mean_slope(f, j).T @ weighed
                 both -= self._others[f].T @ _covaried(less, weighed)
-                scores[j] = scores[j] + both[:, 0] / (count - 1)
-                grams[j] = grams[j] + both[:, 1:] / (count - 1)
+                scores[j] += both[:, 0] / (count - 1)
+                grams[j] += both[:, 1:] / (count - 1)
         return list(zip(scores, grams, strict=True))
 
 

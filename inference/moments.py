@@ -232,7 +232,7 @@ def _noise_share(equations: Equations, weight: np.ndarray) -> float:
         theta = np.zeros((max(equations.period_of) + 1, len(balance)))
         theta[period] = balance
         noise = np.sum(weight * equations.slope_covariance(theta))
-        shares.append(noise / float(theta.ravel() @ gram @ theta.ravel()))
+        shares.append(float(noise / (theta.ravel() @ gram @ theta.ravel())))
     return max(shares)
 
 

@@ -9,8 +9,11 @@ from bayesjko.models.likelihoods.moments import Sides, weight_covariance
 TESTS, SIZE, SHRINKAGE = 3, 2, 0.1
 
 
-def population(seed, counts=(40, 44, 36), unequal=False):
-    """What particles add to two equations of three tests each, and to their slopes."""
+def population(seed, counts=(40, 44, 36), unequal=False, blank=False):
+    """What particles add to two equations of three tests each, and to their slopes.
+
+    The second coefficient's is nothing but noise if that is asked for.
+    """
     rng = np.random.default_rng(seed)
     values = [rng.normal(size=(n, TESTS)) for n in counts]
     weights = [rng.random(n) + 0.1 if unequal else np.ones(n) for n in counts]
@@ -21,7 +24,8 @@ def population(seed, counts=(40, 44, 36), unequal=False):
     ]
     # a particle's slope goes with what it adds to the equations
     slopes = [np.stack([1.0 + 2.0 * v, v**2 - 1.0], axis=-1) for v in values[:-1]]
-    slopes[1][..., 1] += np.arange(TESTS)  # or the second coefficient would be of no effect
+    if not blank:
+        slopes[1][..., 1] += np.arange(TESTS)
     means = [w @ v for w, v in zip(weights, values, strict=True)]
     return values, weights, sides, slopes, np.diff(means, axis=0).ravel()
 
@@ -97,7 +101,7 @@ def test_bias_is_what_leaving_out_a_fold_tells():
     left = [np.linalg.solve(*by_hand(4, folds, (j,), counts=counts)[::-1]) for j in range(8)]
     jackknife = 7.0 * (np.mean(left, axis=0) - whole)
     # that of the move from where the equations are linearised, all of which is noise
-    found_there = found.bias(np.linalg.inv(found.gram))
+    found_there = found.bias(np.linalg.inv(found.gram), np.eye(SIZE))
     assert np.linalg.norm(jackknife) > 0.01 * np.linalg.norm(whole)
     np.testing.assert_allclose(found_there, jackknife, rtol=0.3, atol=0.02 * np.abs(whole).max())
 
@@ -108,7 +112,7 @@ def test_solutions_are_centred_without_their_bias():
         found, _ = crossed(seed, counts=(80, 88, 72))
         inverse = np.linalg.inv(found.gram)
         plain.append(inverse @ found.score)
-        freed.append(plain[-1] - found.bias(inverse))
+        freed.append(plain[-1] - found.bias(inverse, np.eye(SIZE)))
     off, left = (np.mean(each, axis=0) for each in (plain, freed))
     error = np.std(freed, axis=0) / np.sqrt(len(freed))
     assert np.max(np.abs(off / error)) > 3.0
@@ -119,4 +123,25 @@ def test_two_folds_are_the_least():
     found, folds = crossed(1, counts=(5, 4, 4))
     assert folds.count == 2
     assert np.all(np.isfinite(found.score))
-    assert np.all(found.bias(np.eye(SIZE)) == 0.0)  # too few to leave out
+    assert np.all(found.bias(np.eye(SIZE), np.eye(SIZE)) == 0.0)  # too few to leave out
+
+
+@pytest.mark.parametrize("blank", [False, True])
+def test_what_is_only_noise_is_not_heard(blank):
+    """Products of noise between folds are of either sign: half of them would be information."""
+    heard = []
+    for seed in range(60):
+        found, _ = crossed(seed, counts=(400, 440, 360), blank=blank)
+        values, weights, _, slopes, _ = population(seed, counts=(400, 440, 360), blank=blank)
+        x = np.concatenate(
+            [np.einsum("n,nmk->mk", w, v) for w, v in zip(weights, slopes, strict=False)]
+        )
+        shared = x.T @ np.linalg.solve(weight_covariance(values, weights, SHRINKAGE), x)
+        gram, kept = found.informing(shared)
+        np.testing.assert_allclose(kept @ gram, gram, atol=1e-8 * np.abs(gram).max())
+        np.testing.assert_allclose(kept @ kept, kept, atol=1e-8 * np.abs(kept).max())
+        rank = np.linalg.matrix_rank(kept, tol=1e-8)
+        assert rank == np.linalg.matrix_rank(gram, tol=1e-8 * np.abs(gram).max()) >= 1
+        assert np.linalg.eigvalsh(gram).min() > -1e-8 * np.abs(gram).max()
+        heard.append(rank == SIZE)
+    assert np.mean(heard) <= 0.15 if blank else np.mean(heard) == 1.0, np.mean(heard)

@@ -59,6 +59,42 @@ def test_many_tests_that_say_little_of_beta_are_not_sure_of_it():
     assert sum(held) >= 4, held
 
 
+@pytest.mark.parametrize("likelihood", ["auto", "flow", "residual"])
+def test_a_population_at_rest_tells_of_no_force_and_is_not_sure_of_that(likelihood):
+    """V and β that balance are as good as others; forces of −x lie in the intervals of all."""
+    points = np.array([[-1.0], [-0.5], [0.5], [1.0]]) * np.ones(2)
+    held, surely = [], []
+    for seed in range(4):
+        snapshots = simulate(
+            "quadratic",
+            beta=1.0,
+            particles=400,
+            start="normal",
+            snapshots=5,
+            tau=0.1,
+            seed=seed,
+        )
+        result = fit(snapshots, likelihood=likelihood, potential="poly:2", draws=400)
+        assert result.identifiability.movement.still
+        low, high = np.quantile(result.drift(points), [0.05, 0.95], axis=0)
+        held.append(np.mean((low <= -points) & (-points <= high)))
+        surely.append(np.mean((low > 0.0) | (high < 0.0)))
+    assert np.mean(held) > 0.7, held
+    assert np.mean(surely) < 0.3, surely
+
+
+def test_weak_says_where_its_slope_is_mostly_noise():
+    """Of a bowl at rest it is; of wells that are far from it, at the same interval, it is not."""
+    told = []
+    for potential, beta in (("quadratic", 1.0), ("tilted_double_well", 0.3)):
+        snapshots = simulate(
+            potential, beta=beta, particles=600, start="normal", snapshots=5, tau=0.02, seed=1
+        )
+        result = fit(snapshots, likelihood="weak", potential="poly:4", draws=8)
+        told.append(any("moves too little" in note for note in result.posterior.notes))
+    assert told == [True, False]
+
+
 def test_a_second_solution_is_told(monkeypatch):
     snapshots = bowl(3, n=200)
     options = {"likelihood": "flow", "potential": "poly:2", "draws": 8, "tests": 4}
