@@ -42,6 +42,7 @@ WIDENING = 5.0
 _LIGHT = 1e-7  # ridge to start from, relative to the features' own information
 _FAINT = 1e-9  # ridge at the least, likewise
 _SMOOTH = 1e-3  # likewise, of the potential that balances β
+_FAINTLY = 0.1  # of what an estimating function seems to say, below which it says nothing
 _VAGUE = 1e-6  # of β, whose scale no evidence of a single coefficient can set
 _CALIBRATIONS = 3  # of the prior at the covariance found under the prior before
 _ROUNDS = 50  # of the fixed point between s² and a ridge given in the prior's own units
@@ -164,8 +165,29 @@ def without_own_noise(problem: LinearProblem, options: InferenceOptions) -> Line
     mixed = np.eye(found.mean.size) if problem.walk is None else problem.walk.mixed
     bias = np.linalg.solve(mixed, own.bias(mixed @ inverse @ mixed.T, own.informing()[1]))
     moment = block.moment - block.gram @ bias - np.tile(ridge, found.mean.shape[0]) * bias
+    notes = problem.notes
+    if _lost(problem, clear):
+        notes = (
+            *notes,
+            "Nothing tells β from the terms that balance it: what the data seem to say of both is "
+            "noise, and what the posterior says is the prior (a particle that diffuses through the "
+            "population in the time of all snapshots together).",
+        )
     block = replace(block, moment=moment)
-    return replace(clear, blocks=(block,), own_noise=None, ridge=ridge)
+    return replace(clear, blocks=(block,), own_noise=None, ridge=ridge, notes=notes)
+
+
+def _lost(problem: LinearProblem, clear: LinearProblem) -> bool:
+    """Whether less of it than of noise is heard of some β that other terms balance."""
+    size = problem.energy.size
+    if not problem.energy.internal or size == 1 or problem.walk is not None:
+        return False
+    shared, gram = problem.blocks[0].gram, clear.blocks[0].gram
+    rows = balances(shared, size)
+    every = np.eye(len(rows))[:, :, None] * rows[:, None, :]  # one period each
+    flat = every.reshape(len(rows), -1)
+    left, seeming = (np.einsum("ps,st,pt->p", flat, m, flat) for m in (gram, shared))
+    return bool(np.any(left < _FAINTLY * seeming))
 
 
 def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Conditioned:

@@ -63,7 +63,7 @@ def test_many_tests_that_say_little_of_beta_are_not_sure_of_it():
 def test_a_population_at_rest_tells_of_no_force_and_is_not_sure_of_that(likelihood):
     """V and β that balance are as good as others; forces of −x lie in the intervals of all."""
     points = np.array([[-1.0], [-0.5], [0.5], [1.0]]) * np.ones(2)
-    held, surely = [], []
+    held, surely, told = [], [], []
     for seed in range(4):
         snapshots = simulate(
             "quadratic",
@@ -76,11 +76,13 @@ def test_a_population_at_rest_tells_of_no_force_and_is_not_sure_of_that(likeliho
         )
         result = fit(snapshots, likelihood=likelihood, potential="poly:2", draws=400)
         assert result.identifiability.movement.still
+        told.append(any("Nothing tells β" in note for note in result.posterior.notes))
         low, high = np.quantile(result.drift(points), [0.05, 0.95], axis=0)
         held.append(np.mean((low <= -points) & (-points <= high)))
         surely.append(np.mean((low > 0.0) | (high < 0.0)))
     assert np.mean(held) > 0.7, held
     assert np.mean(surely) < 0.3, surely
+    assert np.mean(told) >= 0.5 or likelihood == "residual", told
 
 
 def test_weak_says_where_its_slope_is_mostly_noise():
