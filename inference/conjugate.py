@@ -256,7 +256,7 @@ def _holding(
     spread = np.sqrt(np.diag(sandwich(alone, meat)))
     ridge = ridge.copy()
     for p, balance in enumerate(balances(shared, size)):
-        most = max(alone.mean[p, beta], 0.0) + spread[p * size + beta]
+        most = max(alone.mean[p, beta], 0.0) + 2.0 * spread[p * size + beta]
         for term in slices.values():
             held = float(np.sum((most * balance[term]) ** 2))
             ridge[term] = np.minimum(ridge[term], alone.noise / max(held, np.finfo(float).tiny))

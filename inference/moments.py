@@ -610,9 +610,9 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
         fit_test,
         # the noise of its own slope draws the β of `weak` to zero already
         beta_prior="half-normal" if crossed is None else "amplitude",
-        # a particle's own width of the population, in the time that it was seen
+        # a priori a particle diffuses no more than through the population while it is observed
         beta_scale=np.inf
         if crossed is None
-        else 1.0 / float(np.sum(equations.snapshots.durations)),
+        else 0.5 / float(np.sum(equations.snapshots.durations)),
         own_noise=own_noise,
     )
