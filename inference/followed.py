@@ -56,7 +56,7 @@ def without_missed(
             blocks=less(problem.blocks),
             plain=problem,
             ridge=ridge,
-            beta_prior="half-normal",  # nor is it in what is simulated
+            beta_prior="amplitude",  # nor is it negative in what is simulated
             linearised_at=near,
             reweighted=Remade(residual, less),
         )
