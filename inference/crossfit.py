@@ -28,8 +28,9 @@ _FOLDS = 8
 _FEWEST = 4  # particles of a fold
 _FEWEST_FOLDS = 3  # of which one can be left out: another needs a third
 _LEAST_INFORMING = 0.1  # of a direction's information in XᵀΣ_W⁻¹X: less cannot be told from none
-_DOUBT = 1.25  # standard errors of it: where it is no more than that it is none
-_SEARCHING = 2.0  # the same on the way: what is heard in one round and not in the next never ends
+# Jackknife errors of it, which are √2 too large where there is nothing: that many from none it is
+# some; more on the way, since what is heard in one round and not in the next never ends.
+_DOUBT, _SEARCHING = 1.4, 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,12 +181,13 @@ class Crossed:
         scale = np.sqrt(np.maximum(values, np.finfo(float).eps * values.max()))
         ratios, turned = np.linalg.eigh((vectors / scale).T @ self.gram @ (vectors / scale))
         dual, basis = (vectors / scale) @ turned, (vectors * scale) @ turned
+        least = np.full_like(ratios, _LEAST_INFORMING)
         if len(self.gaps) >= _FEWEST_FOLDS:
             each = np.array([np.sum(dual * (gram @ dual), axis=0) for _, gram in self._without])
             spread = np.sqrt((len(each) - 1) * each.var(axis=0))
-            doubt = (_SEARCHING if searching else _DOUBT) * spread
-            ratios = ratios - doubt**2 / np.maximum(ratios, _LEAST_INFORMING)
-        kept = basis * (ratios > _LEAST_INFORMING)
+            doubt = _SEARCHING if searching else _DOUBT
+            least = np.maximum(_LEAST_INFORMING, doubt * spread)
+        kept = basis * (ratios > least)
         return (kept * ratios) @ basis.T, kept @ dual.T
 
     def bias(
