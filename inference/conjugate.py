@@ -157,16 +157,18 @@ def without_own_noise(problem: LinearProblem, options: InferenceOptions) -> Line
         return problem
     found = conditioned_problem(problem, options)
     clear = heard(problem, found.mean)
-    ridge = found.ridge
+    ridge, lost = found.ridge.copy(), _lost(clear, own.shared)
     if options.prior_scale is None and problem.ridge is None:
-        ridge = _holding(clear, problem.blocks[0].gram, clear.meat(found.mean), ridge)
+        if lost:
+            ridge[-1] = max(ridge[-1], found.noise * problem.beta_scale**-2)
+        ridge = _holding(clear, own.shared, clear.meat(found.mean), ridge)
     (block,) = clear.blocks
     inverse = condition((block,), ridge, problem.noise).joint_inverse()
     mixed = np.eye(found.mean.size) if problem.walk is None else problem.walk.mixed
     bias = np.linalg.solve(mixed, own.bias(mixed @ inverse @ mixed.T, own.informing()[1]))
     moment = block.moment - block.gram @ bias - np.tile(ridge, found.mean.shape[0]) * bias
     notes = problem.notes
-    if _lost(problem, clear):
+    if lost:
         notes = (
             *notes,
             "Nothing tells β from the terms that balance it: what the data seem to say of both is "
@@ -177,17 +179,14 @@ def without_own_noise(problem: LinearProblem, options: InferenceOptions) -> Line
     return replace(clear, blocks=(block,), own_noise=None, ridge=ridge, notes=notes)
 
 
-def _lost(problem: LinearProblem, clear: LinearProblem) -> bool:
-    """Whether less of it than of noise is heard of some β that other terms balance."""
-    size = problem.energy.size
-    if not problem.energy.internal or size == 1 or problem.walk is not None:
+def _lost(clear: LinearProblem, shared: Float[np.ndarray, "P P"]) -> bool:
+    """Whether a good part of what a problem seems to know of some β is not heard."""
+    size = clear.energy.size
+    if not clear.energy.internal or size == 1 or clear.walk is not None:
         return False
-    shared, gram = problem.blocks[0].gram, clear.blocks[0].gram
-    rows = balances(shared, size)
-    every = np.eye(len(rows))[:, :, None] * rows[:, None, :]  # one period each
-    flat = every.reshape(len(rows), -1)
-    left, seeming = (np.einsum("ps,st,pt->p", flat, m, flat) for m in (gram, shared))
-    return bool(np.any(left < _FAINTLY * seeming))
+    heard = clear.blocks[0].gram + _FAINTLY**2 * shared
+    before, after = (np.diag(np.linalg.inv(g))[size - 1 :: size] for g in (shared, heard))
+    return bool(np.any(before < _FAINTLY * after))
 
 
 def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Conditioned:
@@ -201,7 +200,7 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
     gram = block_diag(*(block.gram for block in problem.blocks))
     moment = np.concatenate([block.moment for block in problem.blocks])
     typical = np.mean(np.diag(gram).reshape(-1, size), axis=0)
-    found = condition(problem.blocks, _light(problem, typical, weak), problem.noise)
+    found = condition(problem.blocks, _light(typical, weak), problem.noise)
     for _ in range(_CALIBRATIONS if terms else 0):
         precision = calibrated_ridge(
             gram, moment, problem.meat(found.mean), size, terms, found.precision
@@ -221,11 +220,10 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
     return condition(problem.blocks, ridge, problem.noise)
 
 
-def _light(problem: LinearProblem, typical: np.ndarray, weak: Sequence[int]) -> np.ndarray:
-    """Hardly any ridge; of β, no less than its prior's."""
+def _light(typical: np.ndarray, weak: Sequence[int]) -> np.ndarray:
+    """Hardly any ridge."""
     ridge = np.full(len(typical), _LIGHT * np.median(typical))
-    vague = _VAGUE * np.maximum(typical[weak], _VAGUE * np.median(typical))
-    ridge[weak] = np.maximum(vague, problem.beta_scale**-2)
+    ridge[weak] = _VAGUE * np.maximum(typical[weak], _VAGUE * np.median(typical))
     return ridge
 
 
@@ -252,7 +250,9 @@ def _holding(
         return ridge
     beta = internal.start
     typical = np.mean(np.diag(shared).reshape(-1, size), axis=0)
-    alone = condition(problem.blocks, _light(problem, typical, [beta]), problem.noise)
+    light = _light(typical, [beta])
+    light[beta] = ridge[beta]
+    alone = condition(problem.blocks, light, problem.noise)
     spread = np.sqrt(np.diag(sandwich(alone, meat)))
     ridge = ridge.copy()
     for p, balance in enumerate(balances(shared, size)):

@@ -579,7 +579,7 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
     own_noise, crossed = None, found.crossed
     if crossed is not None:
         moment = gram @ found.at + crossed.score
-        own_noise = OwnNoise(partial(crossed.informing, gram), crossed.bias)
+        own_noise = OwnNoise(gram, partial(crossed.informing, gram), crossed.bias)
     statistics = Statistics(
         gram=gram,
         moment=moment,

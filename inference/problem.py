@@ -99,13 +99,14 @@ class OwnNoise:
     """What an estimating function whose slope and weight are estimated too is without their noise.
 
     Attributes:
+        shared: the slope that counts noise as information.
         informing: its slope, found when it is asked for, and what leaves of the function only what
-            this slope says something of; with more doubt while `searching` for the solution. The
-            problem's own slope, which counts noise as
-            information, is the safer one on the way to a solution.
+            this slope says something of; with more doubt while `searching` for the solution, where
+            the one that counts noise is the safer one.
         bias: Q⁻¹ of the solution, and what it hears of the function ↦ how far off it is on average.
     """
 
+    shared: Float[np.ndarray, "P P"]
     informing: Callable[..., tuple[Float[np.ndarray, "P P"], Float[np.ndarray, "P P"]]]
     bias: Callable[[Float[np.ndarray, "P P"], Float[np.ndarray, "P P"]], Float[np.ndarray, " P"]]
 
@@ -131,7 +132,7 @@ class LinearProblem:
         settled: whether what is linearised was solved where it is linearised.
         beta_prior: of β, where there is one: not normal where it is known not to be negative, since
             the process cannot be simulated otherwise. JKOnet*'s closed form does not know.
-        beta_scale: standard deviation of β's prior where it is no vaguer than that.
+        beta_scale: standard deviation of β's prior where the data say nothing of it.
         notes: sentences for the summary.
         intervals: the period and the statistics of each interval between snapshots, where they add
             up to the blocks.
