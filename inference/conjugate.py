@@ -212,7 +212,7 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
             least = _FAINT * np.max(typical[term]) / found.noise
             precision[term] = np.maximum(precision[term], least)
         found = condition(problem.blocks, found.noise * precision, problem.noise)
-    # of a problem with own noise when that is known; a single interval's β is never told, and said so
+    # With own noise, once that is known; of several periods β is never told, and the fit says so.
     if problem.own_noise is not None or problem.periods > 1:
         return found
     ridge = _holding(problem, gram, problem.meat(found.mean), found.ridge)
