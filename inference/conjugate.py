@@ -160,8 +160,8 @@ def without_own_noise(problem: LinearProblem, options: InferenceOptions) -> Line
     ridge, lost = found.ridge.copy(), _lost(clear, own.shared)
     if options.prior_scale is None and problem.ridge is None:
         if lost:
-            ridge[-1] = max(ridge[-1], found.noise * problem.beta_scale**-2)
-        ridge = _holding(clear, own.shared, clear.meat(found.mean), ridge)
+            ridge[-1] = max(ridge[-1], found.noise * own.beta_scale**-2)
+        ridge = _holding(clear, own.shared, found.mean, ridge)
     (block,) = clear.blocks
     inverse = condition((block,), ridge, problem.noise).joint_inverse()
     mixed = np.eye(found.mean.size) if problem.walk is None else problem.walk.mixed
@@ -184,8 +184,8 @@ def _lost(clear: LinearProblem, shared: Float[np.ndarray, "P P"]) -> bool:
     size = clear.energy.size
     if not clear.energy.internal or size == 1 or clear.walk is not None:
         return False
-    heard = clear.blocks[0].gram + _FAINTLY**2 * shared
-    before, after = (np.diag(np.linalg.inv(g))[size - 1 :: size] for g in (shared, heard))
+    left = clear.blocks[0].gram + _FAINTLY**2 * shared
+    before, after = (np.diag(np.linalg.inv(g))[size - 1 :: size] for g in (shared, left))
     return bool(np.any(before < _FAINTLY * after))
 
 
@@ -215,14 +215,14 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
     # With own noise, once that is known; of several periods β is never told, and the fit says so.
     if problem.own_noise is not None or problem.periods > 1:
         return found
-    ridge = _holding(problem, gram, problem.meat(found.mean), found.ridge)
+    ridge = _holding(problem, gram, found.mean, found.ridge)
     if np.array_equal(ridge, found.ridge):
         return found
     return condition(problem.blocks, ridge, problem.noise)
 
 
 def _light(typical: np.ndarray, weak: Sequence[int]) -> np.ndarray:
-    """Hardly any ridge."""
+    """Hardly any ridge, and of those that have no scale of their own (β) as good as none."""
     ridge = np.full(len(typical), _LIGHT * np.median(typical))
     ridge[weak] = _VAGUE * np.maximum(typical[weak], _VAGUE * np.median(typical))
     return ridge
@@ -231,7 +231,7 @@ def _light(typical: np.ndarray, weak: Sequence[int]) -> np.ndarray:
 def _holding(
     problem: LinearProblem,
     shared: Float[np.ndarray, "P P"],
-    meat: Float[np.ndarray, "P P"],
+    at: Float[np.ndarray, "period K"],
     ridge: Float[np.ndarray, " K"],
 ) -> Float[np.ndarray, " K"]:
     """A ridge under which the other terms may balance any β that the data do not rule out.
@@ -242,7 +242,7 @@ def _holding(
     Args:
         problem: whose slope does not count noise as information.
         shared: a slope that may, in which the balance is to be seen.
-        meat: covariance of the estimating function.
+        at: near the solution.
         ridge: by evidence.
     """
     slices, size = problem.energy.slices, problem.energy.size
@@ -254,7 +254,7 @@ def _holding(
     light = _light(typical, [beta])
     light[beta] = ridge[beta]
     alone = condition(problem.blocks, light, problem.noise)
-    spread = np.sqrt(np.diag(sandwich(alone, meat)))
+    spread = np.sqrt(np.diag(sandwich(alone, problem.meat(at))))
     ridge = ridge.copy()
     for p, balance in enumerate(balances(shared, size)):
         most = max(alone.mean[p, beta], 0.0) + 2.0 * spread[p * size + beta]
@@ -289,10 +289,8 @@ def chain_of(problem: LinearProblem, options: InferenceOptions) -> tuple[Chain, 
     size, slices = problem.energy.size, problem.energy.slices
     internal = slices.pop("internal", None)
     typical = np.diag(problem.blocks[0].gram)
-    ridge = np.full(size, _LIGHT * np.median(typical))
-    if internal is not None:
-        ridge[internal] = _VAGUE * np.maximum(typical[internal], _VAGUE * np.median(typical))
-    found = condition(problem.blocks, ridge, problem.noise)
+    weak = [] if internal is None else [internal.start]
+    found = condition(problem.blocks, _light(typical, weak), problem.noise)
     if options.prior_scale is not None:
         return Chain(problem.blocks, (), np.full(size, options.prior_scale**-2)), found
     return Chain(problem.blocks, tuple(slices.values()), found.precision), found

@@ -82,7 +82,7 @@ class Equations:
     def weak(self, theta: Float[np.ndarray, "period K"]) -> Linearised:
         """Plain: trapezoidal on each interval."""
         sides = partial(self._weak_sides, theta, None)
-        return Linearised(theta.ravel(), self._moved(), self.trapezoid, sides)
+        return Linearised(theta.ravel(), self._moved(), self._trapezoid, sides)
 
     def corrected(
         self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution
@@ -110,7 +110,7 @@ class Equations:
         lost = [w @ m for w, m in zip(self.snapshots.weights[:-1], missed, strict=True)]
         observed = self._moved() - np.concatenate(lost)
         sides = partial(self._weak_sides, theta, missed)
-        return Linearised(theta.ravel(), observed, self.trapezoid, sides)
+        return Linearised(theta.ravel(), observed, self._trapezoid, sides)
 
     def flow(self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution) -> Linearised:
         """Moments of the paths themselves."""
@@ -186,8 +186,7 @@ class Equations:
         return np.diff(self._means, axis=0).ravel()
 
     @cached_property
-    def trapezoid(self) -> Float[np.ndarray, "E P"]:
-        """X that is trapezoidal on each interval, which is of no θ."""
+    def _trapezoid(self) -> Float[np.ndarray, "E P"]:
         designs = [each.design for each in self.sums]
         tau = self.snapshots.durations
         return self._assembled(

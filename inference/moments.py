@@ -215,7 +215,7 @@ def moment_problem(
     problem = replace(
         problem,
         plain=plain,
-        faint=partial(_noise_share, equations, weight) if trading else None,
+        faint=partial(_noise_share, equations, weight, plain.blocks[0].gram) if trading else None,
         linearised_at=lambda theta: _problem(equations, better(theta), weight),
         notes=(resolution.describe(), *notes) if moments.form == "flow" else (),
         bending=partial(bending, equations, weight, resolution) if moments.form == "flow" else None,
@@ -223,10 +223,8 @@ def moment_problem(
     return problem if wanders else at_rest(without_own_noise(problem, options), moved)
 
 
-def _noise_share(equations: Equations, weight: np.ndarray) -> float:
+def _noise_share(equations: Equations, weight: np.ndarray, gram: np.ndarray) -> float:
     """How much of the trapezoid's information on a β that other terms balance is noise, at most."""
-    slope = equations.trapezoid
-    gram = slope.T @ weight @ slope
     shares = []
     for period, balance in enumerate(balances(gram, equations.energy.size)):
         theta = np.zeros((max(equations.period_of) + 1, len(balance)))
@@ -579,7 +577,9 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
     own_noise, crossed = None, found.crossed
     if crossed is not None:
         moment = gram @ found.at + crossed.score
-        own_noise = OwnNoise(gram, partial(crossed.informing, gram), crossed.bias)
+        # a priori a particle diffuses no more than through the population while it is observed
+        widest = 0.5 / float(np.sum(equations.snapshots.durations))
+        own_noise = OwnNoise(gram, partial(crossed.informing, gram), crossed.bias, widest)
     statistics = Statistics(
         gram=gram,
         moment=moment,
@@ -610,9 +610,5 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
         fit_test,
         # the noise of its own slope draws the β of `weak` to zero already
         beta_prior="half-normal" if crossed is None else "amplitude",
-        # a priori a particle diffuses no more than through the population while it is observed
-        beta_scale=np.inf
-        if crossed is None
-        else 0.5 / float(np.sum(equations.snapshots.durations)),
         own_noise=own_noise,
     )

@@ -104,11 +104,13 @@ class OwnNoise:
             this slope says something of; with more doubt while `searching` for the solution, where
             the one that counts noise is the safer one.
         bias: Q⁻¹ of the solution, and what it hears of the function ↦ how far off it is on average.
+        beta_scale: standard deviation of β's prior where nothing is heard of it.
     """
 
     shared: Float[np.ndarray, "P P"]
     informing: Callable[..., tuple[Float[np.ndarray, "P P"], Float[np.ndarray, "P P"]]]
     bias: Callable[[Float[np.ndarray, "P P"], Float[np.ndarray, "P P"]], Float[np.ndarray, " P"]]
+    beta_scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,6 @@ class LinearProblem:
         settled: whether what is linearised was solved where it is linearised.
         beta_prior: of β, where there is one: not normal where it is known not to be negative, since
             the process cannot be simulated otherwise. JKOnet*'s closed form does not know.
-        beta_scale: standard deviation of β's prior where the data say nothing of it.
         notes: sentences for the summary.
         intervals: the period and the statistics of each interval between snapshots, where they add
             up to the blocks.
@@ -156,7 +157,6 @@ class LinearProblem:
     plain: LinearProblem | None = None
     settled: bool = True
     beta_prior: BetaPrior = "normal"
-    beta_scale: float = np.inf
     notes: tuple[str, ...] = ()
     intervals: tuple[tuple[int, Statistics], ...] = ()
     reweighted: Reweighted | None = None
