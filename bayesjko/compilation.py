@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import jax
@@ -12,7 +13,7 @@ __all__ = ["VARIABLE", "keep_compiled"]
 VARIABLE = "BAYESJKO_CACHE"
 """Environment variable: a folder to keep compiled programs in, or `off`."""
 
-_BOUND = 2**30  # bytes; the programs used longest ago leave first
+_MOST = 8192  # programs, of some 20 kB each; past that the older half of them leaves
 
 
 def keep_compiled() -> str | None:
@@ -39,8 +40,10 @@ def keep_compiled() -> str | None:
         usable = False
     if not usable:  # a home that cannot be written to is no reason to refuse a fit
         return None
+    _make_room(folder)
     settings: dict[str, str | int | float] = {
-        "jax_compilation_cache_max_size": _BOUND,
+        # with a bound JAX reads all that is kept, a second for 10,000 programs, to keep one more
+        "jax_compilation_cache_max_size": -1,
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
         "jax_compilation_cache_dir": folder,
@@ -49,3 +52,14 @@ def keep_compiled() -> str | None:
         os.environ[name.upper()] = str(value)
         jax.config.update(name, value)
     return folder
+
+
+def _make_room(folder: str) -> None:
+    """Forget the older half of the programs where there are too many."""
+    kept = [entry for entry in os.scandir(folder) if entry.is_file()]
+    if len(kept) <= _MOST:
+        return
+    with contextlib.suppress(OSError):  # another process is about the same
+        kept.sort(key=lambda entry: entry.stat().st_mtime)
+        for entry in kept[: len(kept) // 2]:
+            os.unlink(entry.path)

@@ -95,7 +95,12 @@ def found(folder: Path) -> str:
     for name in EXPERIMENTS:
         lines += ["", f"## {name}", "", experiment(name).question]
         here = folder / name
-        lines += _of(name, here) if (here / "metrics.csv").exists() else _missing(name)
+        parts = [here, *sorted(path for path in here.glob("*/") if path.is_dir())]
+        shown = [part for part in parts if (part / "metrics.csv").exists()]
+        for part in shown:
+            lines += _of(part.relative_to(folder), part)
+        if not shown:
+            lines += _missing(name)
     return "\n".join(lines) + "\n"
 
 
@@ -108,7 +113,7 @@ def _missing(name: str) -> list[str]:
     ]
 
 
-def _of(name: str, folder: Path) -> list[str]:
+def _of(name: Path, folder: Path) -> list[str]:
     """Commands, how the run went, tables and pictures."""
     told = [
         line

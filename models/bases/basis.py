@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-__all__ = ["Basis", "CloudAverage", "Even", "Scaled", "Stacked", "average"]
+__all__ = ["Basis", "CloudAverage", "Even", "Scaled", "Stacked", "average", "quadratic"]
 
 _BLOCK = 4096  # particles averaged over at a time: what bounds memory
 
@@ -40,6 +40,12 @@ class Basis(eqx.Module):
         """Δφ(x)."""
         return jnp.trace(jax.jacfwd(self.gradient)(x), axis1=0, axis2=2)
 
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        """∇∇(φ·θ)(x), of all features together: what a small move does to the force."""
+        return jax.jacfwd(lambda place: self.gradient(place) @ coefficients)(x)
+
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Basis:
         """(φ∗ρ)(x) = Σ_p w_p φ(x − x_p) for a weighted cloud ρ, again a basis."""
         return CloudAverage(self, cloud, weight)
@@ -66,6 +72,13 @@ class Stacked(Basis):
 
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
         return jnp.concatenate([part.laplacian(x) for part in self.parts])
+
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        ends = np.cumsum([part.size for part in self.parts])[:-1]
+        own = zip(self.parts, jnp.split(coefficients, ends), strict=True)
+        return sum((part.hessian(x, theta) for part, theta in own), jnp.zeros((len(x), len(x))))
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Basis:
         return Stacked(tuple(part.convolve(cloud, weight) for part in self.parts))
@@ -95,6 +108,11 @@ class Scaled(Basis):
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
         return jnp.asarray(self.scale) * self.basis.laplacian(x)
 
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        return self.basis.hessian(x, jnp.asarray(self.scale) * coefficients)
+
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Basis:
         return Scaled(self.basis.convolve(cloud, weight), self.scale)
 
@@ -121,6 +139,12 @@ class Even(Basis):
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
         return 0.5 * (self.basis.laplacian(x) + self.basis.laplacian(-x))
 
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        either = self.basis.hessian(x, coefficients), self.basis.hessian(-x, coefficients)
+        return 0.5 * (either[0] + either[1])
+
 
 class CloudAverage(Basis):
     """Any basis averaged over a cloud, by summation over its particles one by one.
@@ -146,6 +170,11 @@ class CloudAverage(Basis):
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
         return self._average(self.basis.laplacian, x)
 
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        return self._average(lambda place: self.basis.hessian(place, coefficients), x)
+
     def _average(
         self, feature: Callable[[Float[Array, " d"]], Float[Array, "*f"]], x: Float[Array, " d"]
     ) -> Float[Array, "*f"]:
@@ -156,6 +185,12 @@ class CloudAverage(Basis):
         cloud, weight = jnp.asarray(self.cloud), jnp.asarray(self.weight)
         shape = jax.eval_shape(feature, x)
         return jax.lax.scan(add, jnp.zeros(shape.shape, shape.dtype), (cloud, weight))[0]
+
+
+def quadratic(weight: Float[Array, " K"], rows: Float[Array, "K d"]) -> Float[Array, "d d"]:
+    """Σ_k w_k r_k r_kᵀ: under `jax.vmap` over weights, one product of two matrices."""
+    squares = rows[:, :, None] * rows[:, None, :]
+    return (weight @ squares.reshape(len(rows), -1)).reshape(squares.shape[1:])
 
 
 @eqx.filter_jit

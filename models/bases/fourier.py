@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bayesjko.models.bases.basis import Basis, Stacked, average
+from bayesjko.models.bases.basis import Basis, Stacked, average, quadratic
 from bayesjko.models.bases.polynomial import Polynomial
 
 __all__ = ["Fourier", "build", "sine"]
@@ -46,6 +46,11 @@ class Fourier(Basis):
 
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
         return -jnp.sum(jnp.asarray(self.frequencies) ** 2, axis=1) * self.value(x)
+
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        return -quadratic(self.value(x) * coefficients, jnp.asarray(self.frequencies))
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Fourier:
         size = self.phases.shape

@@ -16,6 +16,7 @@ from bayesjko.models.bases.basis import Basis, average
 __all__ = ["Polynomial", "build"]
 
 _MOST = 20_000  # features beyond which a total degree is surely a slip
+_UNROLLED = 600  # terms of a Hessian that are compiled one by one
 
 
 class Polynomial(Basis):
@@ -58,6 +59,39 @@ class Polynomial(Basis):
         d = len(self.exponents[0])
         terms = [second[i] * _product_but(plain, i) for i in range(d)]
         return self._mix(jnp.sum(jnp.stack(terms), axis=0))
+
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        d = len(self.exponents[0])
+        if len(self.exponents) * d**2 > _UNROLLED:
+            return super().hessian(x, coefficients)
+        theta = coefficients
+        if self.mixing is not None:
+            theta = coefficients @ jnp.asarray(self.mixing)
+        powers = [jnp.ones_like(x)]
+        for _ in range(max(map(max, self.exponents))):
+            powers.append(powers[-1] * x)
+
+        def bend(i: int, j: int) -> Float[Array, ""]:
+            """Sums and products of single numbers, which XLA works on for many points at a time."""
+            total = jnp.zeros((), x.dtype)
+            for alpha, coefficient in zip(self.exponents, theta, strict=True):
+                left, factor = list(alpha), 1
+                for each in (i, j):
+                    factor *= left[each]
+                    left[each] -= 1
+                if factor:
+                    term = factor * coefficient
+                    for k, exponent in enumerate(left):
+                        term = term * powers[exponent][k] if exponent else term
+                    total = total + term
+            return total
+
+        upper = {(i, j): bend(i, j) for i in range(d) for j in range(i, d)}
+        return jnp.stack(
+            [jnp.stack([upper[min(i, j), max(i, j)] for j in range(d)]) for i in range(d)]
+        )
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Polynomial:
         """Exact, from the cloud's moments: (x − x′)^α = Σ_{γ≤α} binom(α, γ) x^γ (−x′)^{α−γ}."""

@@ -37,6 +37,12 @@ class Powers(Basis):
         # a(a − 1) is 0 where the exponent left would be negative
         return jnp.concatenate([a * (a - 1) * x ** max(a - 2, 0) for a in self.exponents])
 
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        bends = (self.laplacian(x) * coefficients).reshape(len(self.exponents), -1)
+        return jnp.diag(jnp.sum(bends, axis=0))
+
 
 def build(degree: float, *, points: Float[np.ndarray, "n d"], even: bool, seed: int) -> Powers:
     """`powers:DEGREE`: up to this power of each feature by itself, for many dimensions."""

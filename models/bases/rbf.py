@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bayesjko.models.bases.basis import Basis, Even, Stacked
+from bayesjko.models.bases.basis import Basis, Even, Stacked, quadratic
 from bayesjko.models.bases.polynomial import Polynomial
 
 __all__ = ["RBF", "build", "sampled"]
@@ -80,6 +80,14 @@ class RBF(Basis):
     def laplacian(self, x: Float[Array, " d"]) -> Float[Array, " K"]:
         square = jnp.sum(self._offsets(x) ** 2, axis=0)
         return jnp.exp(-0.5 * square) * (square - x.shape[0]) / self.width**2
+
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        pulled, centres = self.value(x) * coefficients, jnp.asarray(self.centres)
+        total, mixed = jnp.sum(pulled), jnp.outer(pulled @ centres, x)
+        square = quadratic(pulled, centres) - mixed - mixed.T + total * jnp.outer(x, x)
+        return (square / self.width**2 - total * jnp.eye(len(x), dtype=x.dtype)) / self.width**2
 
     def _offsets(self, x: Float[Array, " d"]) -> Float[Array, "d K"]:
         return (x[:, None] - jnp.asarray(self.centres).T) / self.width

@@ -38,6 +38,11 @@ class Timed(Basis):
     def gradient(self, x: Float[Array, " d"]) -> Float[Array, "d K"]:
         return self.basis.gradient(self._place(x))[:-1]
 
+    def hessian(
+        self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
+    ) -> Float[Array, "d d"]:
+        return self.basis.hessian(self._place(x), coefficients)[:-1, :-1]
+
     def at(self, time: float | Float[Array, ""]) -> Timed:
         # an array, so that what is compiled is compiled for all times
         return Timed(self.basis, np.asarray(time, dtype=np.float64), self.span)

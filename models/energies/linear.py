@@ -113,6 +113,14 @@ class Field(eqx.Module):
             return x[:, None][:, :0]
         return -jnp.concatenate([part.gradient(x) for part in felt], axis=1)
 
+    def hessian(self, x: Float[Array, " d"], felt: Float[Array, " J"]) -> Float[Array, "d d"]:
+        """∇∇(V + W∗ρ) at a point, for the coefficients of what is felt, β left out."""
+        total, start = jnp.zeros((len(x), len(x)), x.dtype), 0
+        for part in self._felt():
+            total = total + part.hessian(x, felt[start : start + part.size])
+            start += part.size
+        return total
+
     def design(
         self, x: Float[Array, " d"], score: Float[Array, " d"] | None
     ) -> Float[Array, "d K"]:

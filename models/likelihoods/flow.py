@@ -7,7 +7,7 @@ itself is simulated instead, with common random numbers, so that moments are smo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bayesjko.models.bases import Basis
-from bayesjko.models.blocks import block_rows, weighted_blocks, whole_blocks
+from bayesjko.models.blocks import block_rows
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.precision import double
 
@@ -24,6 +24,8 @@ __all__ = ["Paths", "box_of", "mean_of_paths", "moments_of_paths", "simulate_pat
 
 _ROOM = 3.0  # how far beyond the data, in units of their range, a path may wander
 _GROUP = 4  # steps compiled together
+_PATHS = 8  # as if each particle had so many: a block is so many times those of other work
+_PART = 64  # paths of particles of one fold whose slopes are summed at once
 _SMALLEST = 1e-6  # β below which noise is taken as this: its square root has no slope at zero
 
 
@@ -96,14 +98,14 @@ def simulate_paths(
 
     An interaction is felt from the whole simulated cloud (mean field).
     """
+    copies = len(paths.noise)
     with double():
         ends = [
-            np.asarray(
-                _walk(energy, coefficients, points, share, duration, part, sensitive=False)[0]
-            )
-            for points, share, part in _starts(energy, cloud, weight, paths)
+            np.asarray(_walk(energy, coefficients, start, duration, sensitive=False)[0])
+            for start in _starts(energy, cloud, weight, paths, np.arange(len(cloud)))
         ]
-    return np.concatenate(ends, axis=1)[:, : len(cloud)]
+    each = np.concatenate(ends).reshape(-1, copies, cloud.shape[1])
+    return np.ascontiguousarray(np.swapaxes(each[: len(cloud)], 0, 1))
 
 
 def mean_of_paths(
@@ -139,74 +141,110 @@ def moments_of_paths(
     The slope follows each path's own sensitivity ∂X/∂θ (the variational equation); how other
     particles' motion changes the mean field's pull is left out of it, not out of the moments.
     """
-    values: list[np.ndarray] = []
-    shares = np.where(fold[:, None] == np.arange(fold.max() + 1), weight[:, None], 0.0)
-    jacobians = np.zeros((shares.shape[1], tests.size, energy.size))
+    copies = len(paths.noise)
+    rows, fold_of = _side_by_side(fold, _together(copies))
+    values = np.empty((len(cloud), tests.size))
+    jacobians = np.zeros((fold.max() + 1, tests.size, energy.size))
     with double():
-        for index, (points, share, part) in enumerate(_starts(energy, cloud, weight, paths)):
-            own = shares[index * len(points) : (index + 1) * len(points)]
-            own = np.pad(own, ((0, len(points) - len(own)), (0, 0)))
-            end, slope = _walk(energy, coefficients, points, share, duration, part, sensitive=True)
-            value, moved = _tested(tests, end, slope, own)
-            values.append(np.asarray(value))
-            jacobians += np.asarray(moved)
-    return np.concatenate(values)[: len(cloud)], jacobians
+        for start in _starts(energy, cloud, weight, paths, rows):
+            end, slope = _walk(energy, coefficients, start, duration, sensitive=True)
+            value, moved = _tested(tests, end, slope, start.share, _together(copies) * copies)
+            there = start.own >= 0
+            each = np.asarray(value).reshape(-1, copies, tests.size)
+            values[start.own[there]] = each[there].mean(axis=1)
+            here, fold_of = np.split(fold_of, [len(moved)])
+            np.add.at(jacobians, here, np.asarray(moved)[: len(here)])
+    return values, jacobians
+
+
+class _Start(NamedTuple):
+    """A block of particles, each as many times as it has paths: all blocks are of one size.
+
+    Attributes:
+        own: which particles; −1 fills up and weighs nothing.
+        points: where each path starts.
+        share: of each path in averages.
+        paths: as one copy of so many.
+    """
+
+    own: Int[np.ndarray, " n"]
+    points: Float[np.ndarray, "N d"]
+    share: Float[np.ndarray, " N"]
+    paths: Paths
+
+
+def _together(copies: int) -> int:
+    """Particles of one fold whose slopes are summed at once."""
+    return max(1, _PART // copies)
+
+
+def _side_by_side(
+    fold: Int[np.ndarray, " n"], together: int
+) -> tuple[Int[np.ndarray, " r"], Int[np.ndarray, " p"]]:
+    """Particles of one fold next to one another, in parts of one size; and the fold of each part.
+
+    What fills up the last part of a fold is −1.
+    """
+    rows: list[np.ndarray] = []
+    fold_of: list[int] = []
+    for number in range(fold.max() + 1):
+        own = np.flatnonzero(fold == number)
+        parts = -(-len(own) // together)
+        rows.append(np.pad(own, (0, parts * together - len(own)), constant_values=-1))
+        fold_of += [number] * parts
+    return np.concatenate(rows), np.array(fold_of)
 
 
 def _starts(
-    energy: LinearEnergy, cloud: np.ndarray, weight: np.ndarray, paths: Paths
-) -> Iterator[tuple[np.ndarray, np.ndarray, Paths]]:
-    """Particles with their weights and noise in blocks; all at once where they feel each other."""
-    size = block_rows() if energy.interaction is None else whole_blocks(len(cloud))
+    energy: LinearEnergy,
+    cloud: np.ndarray,
+    weight: np.ndarray,
+    paths: Paths,
+    rows: Int[np.ndarray, " r"],
+) -> Iterator[_Start]:
+    """These particles in blocks; all at once where they feel each other."""
     noise = np.asarray(paths.noise)
-    for index, (points, share) in enumerate(weighted_blocks(cloud, weight, size)):
-        own = noise[:, :, index * size : (index + 1) * size]
-        own = np.pad(own, ((0, 0), (0, 0), (0, size - own.shape[2]), (0, 0)))
-        yield points, share, Paths(own, paths.low, paths.high)
+    copies, steps, _, d = noise.shape
+    size = _together(copies) * (_PATHS * block_rows() // _PART)
+    if energy.interaction is not None:
+        size *= -(-len(rows) // size)
+    for first in range(0, len(rows), size):
+        own = rows[first : first + size]
+        own = np.pad(own, (0, size - len(own)), constant_values=-1)
+        share = np.where(own < 0, 0.0, weight[own]) / copies
+        shocks = noise[:, :, own].transpose(1, 2, 0, 3).reshape(1, steps, -1, d)
+        points = np.repeat(cloud[own], copies, axis=0)
+        yield _Start(own, points, np.repeat(share, copies), Paths(shocks, paths.low, paths.high))
 
 
 @eqx.filter_jit
-def _tested(tests, end, slope, shares):  # type: ignore[no-untyped-def]
-    """Averages over copies of ψ, and sums over particles of its slope by their shares in folds."""
-    copies, n, d = end.shape
-    flat = end.reshape(-1, d)
-    values = jax.vmap(tests.value)(flat).reshape(copies, n, -1).mean(axis=0)
-    gradients = jax.vmap(tests.gradient)(flat)  # (copies n, d, M)
-    rows = slope.reshape(-1, slope.shape[-1])
+def _tested(tests, end, slope, share, rows):  # type: ignore[no-untyped-def]
+    """ψ where paths end, and weighted sums of its slope over each so many paths."""
+    values = jax.vmap(tests.value)(end)
+    weighted = share[:, None, None] * jax.vmap(tests.gradient)(end)  # (N, d, M)
+    parts = len(end) // rows, rows * end.shape[1], -1
 
-    def moved(share):  # type: ignore[no-untyped-def]
-        each = jnp.tile(share, copies) / copies
-        weighted = (each[:, None, None] * gradients).reshape(-1, gradients.shape[-1])
-        return weighted.T @ rows
+    def moved(part):  # type: ignore[no-untyped-def]
+        own, steered = part
+        return own.T @ steered
 
-    return values, jax.lax.map(moved, shares.T)
+    return values, jax.lax.map(moved, (weighted.reshape(parts), slope.reshape(parts)))
 
 
 def _walk(
-    energy: LinearEnergy,
-    theta: Any,
-    cloud: Any,
-    weight: Any,
-    duration: Any,
-    paths: Paths,
-    *,
-    sensitive: bool,
-) -> tuple[Float[Array, "copies n d"], Float[Array, "N d _"]]:
-    """Where paths end and how that depends on θ, a few steps a call: all compile the same.
-
-    Arrays of NumPy, a block's, or of JAX.
-    """
-    copies, steps, n, d = paths.noise.shape
-    noise = np.asarray(paths.noise)
+    energy: LinearEnergy, theta: Any, start: _Start, duration: Any, *, sensitive: bool
+) -> tuple[Float[Array, "N d"], Float[Array, "N d _"]]:
+    """Where paths end and how that depends on θ, a few steps a call: all compile the same."""
+    noise = np.asarray(start.paths.noise)
+    _, steps, rows, d = noise.shape
     dt: Any = np.asarray(duration / steps)
-    shares: Any = np.tile(weight, copies) / copies
     group = _GROUP if steps % _GROUP == 0 else 1
-    width = energy.size if sensitive else 0
-    state: Any = np.tile(cloud, (copies, 1)), np.zeros((copies * n, d, width))
+    share: Any = start.share
+    state: Any = start.points, np.zeros((rows, d, energy.size if sensitive else 0))
     for first in range(0, steps, group):
-        shocks = Paths(noise[:, first : first + group], paths.low, paths.high)
-        state = _steps(energy, theta, state, shares, dt, shocks, sensitive=sensitive)
-    return state[0].reshape(copies, n, d), state[1]
+        shocks = Paths(noise[:, first : first + group], start.paths.low, start.paths.high)
+        state = _steps(energy, theta, state, share, dt, shocks, sensitive=sensitive)
+    return state
 
 
 @eqx.filter_jit
@@ -230,9 +268,8 @@ def _steps(
         design = field.drift_design(x).astype(x.dtype)
         if not sensitive:
             return design @ felt, sensitivity
-        steer = jax.jacfwd(lambda point: field.drift_design(point) @ felt)(x)
         own = jnp.pad(design, ((0, 0), (0, int(energy.internal))))
-        return design @ felt, steer @ sensitivity + own
+        return design @ felt, own - field.hessian(x, felt).astype(x.dtype) @ sensitivity
 
     def step(state, shock):  # type: ignore[no-untyped-def]
         x, s = state

@@ -7,6 +7,7 @@ import sys
 import jax
 import pytest
 
+from bayesjko import compilation
 from bayesjko.compilation import keep_compiled
 
 SCRIPT = """
@@ -35,6 +36,19 @@ def _simulate(folder, where):
 def test_commands_keep_what_they_compile_and_the_import_changes_no_setting(tmp_path):
     _simulate(tmp_path, str(tmp_path / "kept"))
     assert list((tmp_path / "kept").glob("*-cache"))
+
+
+def test_of_too_many_programs_the_older_ones_leave(monkeypatch, tmp_path):
+    for number in range(10):
+        path = tmp_path / f"{number}-cache"
+        path.write_bytes(b"program")
+        os.utime(path, (number, number))
+    monkeypatch.setattr(compilation, "_MOST", 10)
+    compilation._make_room(str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 10
+    monkeypatch.setattr(compilation, "_MOST", 9)
+    compilation._make_room(str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{n}-cache" for n in range(5, 10)]
 
 
 @pytest.mark.parametrize("word", ["off", "0", "None"])

@@ -9,7 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bayesjko.models.bases import Basis, BasisError, Polynomial, Scaled, build_basis
+from bayesjko.models.bases import (
+    Basis,
+    BasisError,
+    Polynomial,
+    Scaled,
+    build_basis,
+    polynomial,
+)
 from bayesjko.models.bases.basis import _BLOCK
 from bayesjko.models.bases.fourier import sine
 from bayesjko.models.precision import double
@@ -69,6 +76,36 @@ def test_derivatives_match_autodiff(label):
     expected_gradient, expected_laplacian = differentiated(basis, POINTS)
     np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(laplacian, expected_laplacian, rtol=1e-11, atol=1e-10)
+
+
+@eqx.filter_jit
+def bent(basis, points, coefficients):
+    """The Hessian of all features together, and what autodiff makes of their values."""
+
+    def total(x):
+        return basis.value(x) @ coefficients
+
+    return tuple(
+        jax.vmap(f)(points)
+        for f in (lambda x: basis.hessian(x, coefficients), jax.jacfwd(jax.jacfwd(total)))
+    )
+
+
+@pytest.mark.parametrize("label", EVERY)
+def test_hessians_match_autodiff(label):
+    basis = construct(label)
+    found, expected = bent(basis, POINTS, jnp.linspace(-1.0, 2.0, basis.size))
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-10)
+
+
+def test_hessians_of_many_monomials_match_autodiff(monkeypatch):
+    basis = Polynomial.of_degree(4, 3)
+    points, theta = RNG.normal(size=(5, 3)), jnp.asarray(RNG.normal(size=basis.size))
+    unrolled, expected = bent(basis, points, theta)
+    monkeypatch.setattr(polynomial, "_UNROLLED", 0)
+    jax.clear_caches()
+    for found in (unrolled, bent(basis, points, theta)[0]):
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-10)
 
 
 @pytest.mark.parametrize("label", PLAIN)

@@ -44,9 +44,12 @@ def test_time_is_one_more_coordinate_and_stands_still_beyond_the_span(time, plac
 def test_slopes_and_curvatures_are_those_in_space():
     @jax.jit
     def compared(basis, x):
-        curvature = jnp.trace(jax.hessian(basis.value)(x), axis1=1, axis2=2)
+        bends = jax.hessian(basis.value)(x)
+        curvature = jnp.trace(bends, axis1=1, axis2=2)
         slope = jax.jacfwd(basis.value)(x).T
-        return (basis.gradient(x), basis.laplacian(x)), (slope, curvature)
+        theta = jnp.linspace(-1.0, 2.0, basis.size)
+        own = basis.gradient(x), basis.laplacian(x), basis.hessian(x, theta)
+        return own, (slope, curvature, jnp.tensordot(theta, bends, 1))
 
     found, expected = compared(timed(), jnp.asarray(POINT))
     assert found[0].shape == (2, 3)
