@@ -84,9 +84,10 @@ class FitSettings:
     """Of the coefficients: normal, hierarchical (an unknown scale a term), ard (one a coefficient)
     or horseshoe (a few matter); all but normal need a method that samples, or vi."""
     beta_prior: BetaPrior = "auto"
-    """Normal (β may be negative), half-normal (not), or amplitude (nor that; flat in √β, how
-    strong the noise is); auto: amplitude under flow and half-normal under weak, which know the
-    sign, else normal, or half-normal where a method samples under another prior."""
+    """Normal (β may be negative), half-normal (not), amplitude (nor that; flat in √β, how strong
+    the noise is) or vague (nor that; flat in β^¼); auto: amplitude under flow, or vague where the
+    data do not tell β, and half-normal under weak, which know the sign, else normal, or half-normal
+    where a method samples under another prior."""
     draws: int = 1000
     """Draws of the posterior to keep, over all chains."""
     chains: int = 4

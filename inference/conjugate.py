@@ -25,6 +25,7 @@ from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.running import Run
 from bayesjko.inference.smoothing import Chain, smoothed
 from bayesjko.inference.tridiagonal import BlockTridiagonal
+from bayesjko.models.beta import POWERS
 
 __all__ = [
     "WIDENING",
@@ -83,7 +84,7 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run | None = N
             coefficients.reshape(*noise.shape, -1),
             betas,
             options.seed,
-            power=-0.5 if problem.beta_prior == "amplitude" else 0.0,
+            power=POWERS[problem.beta_prior],
         )
         mean, coefficients = flat.reshape(mean.shape), moved.reshape(coefficients.shape)
     return Posterior(
@@ -172,11 +173,18 @@ def without_own_noise(problem: LinearProblem, options: InferenceOptions) -> Line
         notes = (
             *notes,
             "Nothing tells β from the terms that balance it: what the data seem to say of both is "
-            "noise, and what the posterior says is the prior (a particle that diffuses through the "
-            "population in the time of all snapshots together).",
+            "noise, and what the posterior says is the prior (flat in β^¼, up to a particle that "
+            "diffuses through the population in half the time of all snapshots together).",
         )
     block = replace(block, moment=moment)
-    return replace(clear, blocks=(block,), own_noise=None, ridge=ridge, notes=notes)
+    return replace(
+        clear,
+        blocks=(block,),
+        own_noise=None,
+        ridge=ridge,
+        notes=notes,
+        beta_prior="vague" if lost else clear.beta_prior,
+    )
 
 
 def _lost(clear: LinearProblem, shared: Float[np.ndarray, "P P"]) -> bool:

@@ -577,8 +577,8 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
     own_noise, crossed = None, found.crossed
     if crossed is not None:
         moment = gram @ found.at + crossed.score
-        # a priori a particle diffuses no more than through the population while it is observed
-        widest = 0.5 / float(np.sum(equations.snapshots.durations))
+        # a priori a particle diffuses no more than through the population in half of that time
+        widest = 1.0 / float(np.sum(equations.snapshots.durations))
         own_noise = OwnNoise(gram, partial(crossed.informing, gram), crossed.bias, widest)
     statistics = Statistics(
         gram=gram,

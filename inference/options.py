@@ -10,7 +10,7 @@ __all__ = ["BetaPrior", "Covariance", "Guide", "InferenceOptions", "Method", "Pr
 Covariance = Literal["sandwich", "model", "bootstrap"]
 Method = Literal["conjugate", "nuts", "blackjax-nuts", "mclmc", "vi"]
 PriorName = Literal["normal", "hierarchical", "ard", "horseshoe"]
-BetaPrior = Literal["auto", "normal", "half-normal", "amplitude"]
+BetaPrior = Literal["auto", "normal", "half-normal", "amplitude", "vague"]
 Guide = Literal["full-rank", "low-rank", "mean-field"]
 
 

@@ -1,8 +1,6 @@
 """A normal posterior that knows that particles diffuse or do not: β is never negative.
 
-With a prior flat in the noise's amplitude √β, which is β^-½ in β: one flat in β itself, cut at
-zero, puts β at about one standard deviation where the data say little of it, whatever the truth,
-and the forces with it (Gelman, Bayesian Analysis 1, 2006, of scale parameters in general).
+By a quadrature in β^¼, in which the density is smooth under every prior of `models.beta`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from jaxtyping import Float, Int
 __all__ = ["keep_positive"]
 
 _SWEEPS = 30  # of Gibbs sampling, where several periods have a β each
-_PLACES = 300  # of a quadrature in √β, in which the density is smooth, for draws
+_PLACES = 300  # of the quadrature, for draws
 _MANY_PLACES = 2**14  # likewise, for moments
 _DROP = 80.0  # twice the logarithm by which the density falls to where it ends
 
@@ -37,7 +35,8 @@ def keep_positive(
         draws: from it.
         where: positions of the coefficients.
         seed: of their new draws.
-        power: above −1: their prior is flat in themselves (0) or in their roots (−½).
+        power: above −1: their prior is flat in themselves (0), in their roots (−½) or in their
+            fourth roots (−¾).
 
     Returns:
         Mean and covariance under that prior (exact for one coefficient, the draws' own for more)
@@ -88,14 +87,14 @@ def _draw(
 def _quadrature(
     at: Float[np.ndarray, " n"], power: float, places: int
 ) -> tuple[Float[np.ndarray, "n q"], Float[np.ndarray, "n q"]]:
-    """Values and masses of N(at, 1) times β^power above zero, evenly spaced in √β."""
+    """Values and masses of N(at, 1) times β^power above zero, evenly spaced in β^¼."""
     below = np.minimum(at, 0.0)
-    top = np.sqrt(at + np.sqrt(below**2 + _DROP))
-    bottom = np.sqrt(np.maximum(at - np.sqrt(_DROP), 0.0))
+    top = (at + np.sqrt(below**2 + _DROP)) ** 0.25
+    bottom = np.maximum(at - np.sqrt(_DROP), 0.0) ** 0.25
     share = (np.arange(places) + 0.5) / places
-    values = (bottom[:, None] + (top - bottom)[:, None] * share) ** 2
+    values = (bottom[:, None] + (top - bottom)[:, None] * share) ** 4
     log = -0.5 * (values - at[:, None]) ** 2
-    mass = values ** (power + 0.5) * np.exp(log - log.max(axis=1, keepdims=True))
+    mass = values ** (power + 0.75) * np.exp(log - log.max(axis=1, keepdims=True))
     return values, mass / mass.sum(axis=1, keepdims=True)
 
 
@@ -108,6 +107,6 @@ def _inverse(
     row, cell = np.arange(len(total)), np.sum(total < share.ravel()[:, None], axis=1)
     cell = np.minimum(cell, _PLACES - 1)
     left = (share.ravel() - total[row, cell]) / mass[row, cell] + 0.5  # from the cell's middle
-    roots = np.sqrt(values)
+    roots = values**0.25
     found = roots[row, cell] + (roots[:, 1] - roots[:, 0]) * left
-    return np.asarray(np.maximum(found, 0.0) ** 2).reshape(at.shape)
+    return np.asarray(np.maximum(found, 0.0) ** 4).reshape(at.shape)

@@ -17,7 +17,7 @@ from bayesjko.models.likelihoods.moments import GoodnessOfFit
 from bayesjko.models.likelihoods.residual import Statistics
 
 if TYPE_CHECKING:  # which imports NumPyro, that not every fit needs
-    from bayesjko.models.program import BetaPrior
+    from bayesjko.models.beta import BetaPrior
 
 __all__ = [
     "CLOSE",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,12 +19,10 @@ from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float
 from numpyro import distributions as dist
 
+from bayesjko.models.beta import POWERS, BetaPrior
 from bayesjko.models.priors import PRIORS
 
-__all__ = ["BetaPrior", "EnergyLikelihood", "LinearProgram"]
-
-BetaPrior = Literal["normal", "half-normal", "amplitude"]
-"""May be negative; half-normal; that times β^-½, so flat in the noise's amplitude √β."""
+__all__ = ["EnergyLikelihood", "LinearProgram"]
 
 _SHRINKAGE = 0.02  # of an empirical covariance towards the model's own, scaled: it is inverted
 _SINGULAR = 1e-10  # relative: below it a covariance of unit diagonal is round-off
@@ -195,8 +192,9 @@ class LinearProgram:
             below = ndtri(jnp.minimum(share, 1.0 - np.finfo(float).epsneg))
         beta = mean - spread * below
         density = -0.5 * own * beta**2 + 0.5 * below**2
-        if self.beta_prior == "amplitude":
-            density = density - 0.5 * jnp.log(beta)
+        power = POWERS.get(self.beta_prior, 0.0)
+        if power:
+            density = density + power * jnp.log(beta)
         numpyro.factor("beta_prior", jnp.sum(density))
         return beta
 

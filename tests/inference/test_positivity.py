@@ -23,7 +23,7 @@ def moments(mean, sd, power):
     return first / total, second / total - (first / total) ** 2
 
 
-@pytest.mark.parametrize("power", [-0.5, 0.0])
+@pytest.mark.parametrize("power", [-0.75, -0.5, 0.0])
 @pytest.mark.parametrize("middle", [-2.5, -0.5, 0.0, 0.7, 3.0])
 def test_one_positive_coefficient_has_its_density_and_the_others_follow(middle, power):
     start = np.array([1.0, 2.0, middle])
@@ -75,7 +75,7 @@ def test_flat_in_its_root_it_is_hardly_moved_there():
     np.testing.assert_allclose(draws[..., 2].std(), np.sqrt(COVARIANCE[2, 2]), rtol=0.02)
 
 
-@pytest.mark.parametrize(("power", "expected"), [(0.0, 0.02), (-0.5, 0.01)])
+@pytest.mark.parametrize(("power", "expected"), [(0.0, 0.02), (-0.5, 0.01), (-0.75, 0.005)])
 def test_far_below_zero_it_is_as_small_as_the_normals_tail_is_thin(power, expected):
     """e^(−50β) β^power: a gamma distribution of shape 1 + power, at a rate of 50."""
     mean, _, draws = keep_positive(

@@ -123,7 +123,9 @@ def _relative(prior, asked, size):
     return np.ones(size)
 
 
-@pytest.mark.parametrize(("prior", "power"), [("half-normal", 0.0), ("amplitude", -0.5)])
+@pytest.mark.parametrize(
+    ("prior", "power"), [("half-normal", 0.0), ("amplitude", -0.5), ("vague", -0.75)]
+)
 def test_a_bounded_beta_is_never_negative_and_has_its_density(prior, power):
     data = likelihood()
     with double():
