@@ -75,6 +75,8 @@ HEIGHTS = _part("viridis", 0.3, 1.0)
 SPREADS = _part("cividis", 0.2, 1.0)
 """For uncertainties of them: dark where known, light where not."""
 
+_LETTER = 0.125  # inches that a letter of a title takes
+
 
 @contextmanager
 def styled() -> Iterator[None]:
@@ -116,7 +118,8 @@ def new_panels(
     """
     columns = columns or (2 if count == 4 else min(3, count))
     rows = -(-count // columns)
-    figure = new_figure(title, max(width * columns + 0.6, 6.8), height * rows + 1.4 + 0.8 * bar)
+    least = max(6.8, _LETTER * len(title))
+    figure = new_figure(title, max(width * columns + 0.6, least), height * rows + 1.4 + 0.8 * bar)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in panels.flat[count:]:
         axes.remove()

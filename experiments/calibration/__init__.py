@@ -104,7 +104,7 @@ def _report(cells: pd.DataFrame) -> Report:
     recovered = recovery_table(cells[~cells["method"].isin(CLOSED)])
     ranks = rank_table(cells[cells["method"].isin(CLOSED)])
     return Report(
-        {"metrics": recovered, "ranks": ranks},
+        {"metrics": recovered} | ({"ranks": ranks} if len(ranks) else {}),
         lambda folder: draw_pictures(recovered, ranks, folder),
     )
 

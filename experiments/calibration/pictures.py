@@ -123,7 +123,8 @@ def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
     for axes in panels:
         handles, names = axes.get_legend_handles_labels()
         shown |= dict(zip(names, handles, strict=True))
-    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=5)
+    columns = min(5, int(figure.get_figwidth() / 2.0))  # inches that the longest name takes
+    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns)
 
 
 def _draw_ranks(table: pd.DataFrame, path: Path) -> None:
