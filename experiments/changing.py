@@ -169,6 +169,13 @@ WALKS = {
 }
 """By couplings, and by the likelihood that a fit chooses unless told."""
 
+_NETWORK = {"potential": "mlp:32,32", "time_variation": "neural", "likelihood": "residual"}
+NETWORKS: Mapping[str, Mapping[str, Any]] = {
+    "network": _NETWORK,
+    "network_ensemble": {**_NETWORK, "method": "ensemble"},
+}
+"""Of position and time; what one alone takes for known, several tell differently."""
+
 
 def _report(cells: pd.DataFrame) -> Report:
     table = recovery_table(cells).dropna(axis=1, how="all")
@@ -195,6 +202,7 @@ EXPERIMENT = Experiment(
             steps,
         ),
         Study({"drifting": _wandering(300, 8)}, WALKS, 50, drifts),
+        Study({"drifting": _wandering(300, 8)}, NETWORKS, 20, drifts),
     ),
     smoke=(
         Study({"2d": _stepped(100, 2, "rbf:10")}, PIECEWISE, 1, steps),

@@ -63,13 +63,14 @@ __all__ = [
 
 _TRAINED = (
     "The network's hidden layers are trained on these snapshots and then taken for known: the "
-    "intervals are those of its last layer, and a little too narrow"
+    "intervals are those of its last layer, and "
 )
 _CHANGING = (
-    "; it is a network of position and time, which beyond the snapshots stays what it is at the "
+    "too narrow (--method ensemble is safer); it is a network of position and time, which beyond the snapshots stays what it is at the "
     "nearest one."
 )
-_SAFER = " (--inferred all and --method ensemble are safer)"  # where there is only a potential's
+_SAFER = "a little too narrow (--inferred all and --method ensemble are safer)."
+_NARROW = "too narrow for an interaction."
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
 _MOST_DRAWS = 10**7  # whatever an interval needs, and no array that NumPy cannot name
@@ -227,7 +228,7 @@ def _told(energy: LinearEnergy, settings: FitSettings) -> str:
     if energy.timed:
         return _TRAINED + _CHANGING
     if not isinstance(potential, Tangent):
-        return _TRAINED + ("" if "interaction" in network_widths(settings) else _SAFER) + "."
+        return _TRAINED + (_NARROW if "interaction" in network_widths(settings) else _SAFER)
     return (
         f"The network: all {potential.directions.shape[1]} weights are inferred, along the "
         f"{potential.size} combinations that move forces at the particles, the network taken for "

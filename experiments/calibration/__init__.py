@@ -88,6 +88,11 @@ NETWORKS: Mapping[str, Mapping[str, Any]] = {
 }
 """A network in place of the basis: its last layer in closed form, and all its weights."""
 
+INTERACTIONS: Mapping[str, Mapping[str, Any]] = {
+    f"network_{units}": {**RESIDUAL, "interaction": f"mlp:{units}"} for units in (8, 16)
+}
+"""A network of so many units for the interaction."""
+
 CLOSED = {"conjugate": Closed(), "control": Closed(widening=0.5)}
 """The posterior as it is, and one of a quarter of its covariance: ranks must tell them apart."""
 
@@ -121,6 +126,7 @@ EXPERIMENT = Experiment(
         Study(_truths(1000, (80, 50)), _only("bootstrap"), 100, recover),
         Study(_truths(1000, (80, 50)), _only("residual_explicit", "residual_model"), 40, recover),
         Study({"wavy_plateau": _truths(1000, (80, 50))["wavy_plateau"]}, NETWORKS, 5, recover),
+        Study({"attraction": _attraction("fourier:12")}, INTERACTIONS, 5, recover),
         # paths under many bumps take half a minute a fit; `interval` says more of the flow
         Study(_without(_truths(1000, (80, 50)), "wavy_plateau"), _only("flow"), 40, recover),
     ),

@@ -30,7 +30,7 @@ from bayesjko.plots.style import (
 
 __all__ = ["STROKES", "draw_pictures"]
 
-_MARKS = "osD^vPX*<>dh"
+_MARKS = "osD^vPX*<>dhH8"
 STROKES: Mapping[str, dict[str, Any]] = {
     name: {"color": colour, "marker": mark, "linestyle": line}
     for name, colour, mark, line in zip(
@@ -47,10 +47,12 @@ STROKES: Mapping[str, dict[str, Any]] = {
             "network_laplace",
             "network_vi",
             "network_mclmc",
+            "network_8",
+            "network_16",
         ),
-        (GREY, GREY, CYCLE[1], ORANGE, CYCLE[2], BLUE, CYCLE[3], BLACK, *4 * (GREEN,)),
+        (GREY, GREY, CYCLE[1], ORANGE, CYCLE[2], BLUE, CYCLE[3], BLACK, *6 * (GREEN,)),
         _MARKS,
-        (":", "-", "-", "-.", ":", "-", "-.", "-", ":", "-", "-.", "--"),
+        (":", "-", "-", "-.", ":", "-", "-.", "-", ":", "-", "-.", "--", ":", "-"),
         strict=True,
     )
 }
