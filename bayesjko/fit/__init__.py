@@ -66,8 +66,8 @@ _TRAINED = (
     "intervals are those of its last layer, and "
 )
 _CHANGING = (
-    "too narrow (--method ensemble is safer); it is a network of position and time, which beyond the snapshots stays what it is at the "
-    "nearest one."
+    "too narrow (--method ensemble is safer); it is a network of position and time, which beyond "
+    "the snapshots stays what it is at the nearest one."
 )
 _SAFER = "a little too narrow (--inferred all and --method ensemble are safer)."
 _NARROW = "too narrow for an interaction."
