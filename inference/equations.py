@@ -112,6 +112,7 @@ class Equations:
         sides = partial(self._weak_sides, theta, missed)
         return Linearised(theta.ravel(), observed, self._trapezoid, sides)
 
+    @np.errstate(over="ignore", invalid="ignore")  # a search rejects what is no number
     def flow(self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution) -> Linearised:
         """Moments of the paths themselves."""
         theta = self._diffusing(theta)

@@ -126,6 +126,7 @@ def mean_of_paths(
     return shares @ jax.vmap(tests.value)(end)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of paths that leave, for the caller to see
 def moments_of_paths(
     energy: LinearEnergy,
     tests: Basis,
