@@ -164,8 +164,8 @@ def compare(
     Two things no evidence can mend. Where terms push alike (a quadratic potential and a quadratic
     interaction of a population whose mean stays), the simpler prior wins, not the truth. And where
     a likelihood misses what happens between snapshots, or the potential's basis misses the
-    potential, a further term is called for to make up for it: prefer `weak` and `flow` to
-    `residual`, and short sampling intervals.
+    potential, a further term is called for to make up for it: prefer `weak` to `residual`, and
+    short sampling intervals, of which `flow` says too little about β to call for it.
 
     The arguments and errors are those of `select`.
     """
