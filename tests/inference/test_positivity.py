@@ -46,13 +46,13 @@ def test_one_positive_coefficient_has_its_density_and_the_others_follow(middle, 
 @pytest.mark.parametrize("power", [-0.5, 0.0])
 def test_several_positive_coefficients_agree_with_weighing(power):
     mean, covariance, draws = keep_positive(
-        MEAN, COVARIANCE, DRAWS, np.array([1, 2]), seed=0, power=power
+        MEAN, COVARIANCE, DRAWS[:, :3_000], np.array([1, 2]), seed=0, power=power
     )
     flat = MEAN + np.random.default_rng(1).normal(size=(400_000, 3)) @ ROOT.T
     kept = flat[np.all(flat[:, 1:] > 0.0, axis=1)]
     weight = np.prod(kept[:, 1:], axis=1) ** power
-    np.testing.assert_allclose(mean, np.average(kept, axis=0, weights=weight), atol=0.03)
-    np.testing.assert_allclose(covariance, np.cov(kept.T, aweights=weight), atol=0.03)
+    np.testing.assert_allclose(mean, np.average(kept, axis=0, weights=weight), atol=0.04)
+    np.testing.assert_allclose(covariance, np.cov(kept.T, aweights=weight), atol=0.04)
     assert draws[..., 1:].min() >= 0.0
 
 
