@@ -56,10 +56,9 @@ def keep_compiled() -> str | None:
 
 def _make_room(folder: str) -> None:
     """Forget the older half of the programs where there are too many."""
-    kept = [entry for entry in os.scandir(folder) if entry.is_file()]
-    if len(kept) <= _MOST:
-        return
-    with contextlib.suppress(OSError):  # another process is about the same
-        kept.sort(key=lambda entry: entry.stat().st_mtime)
-        for entry in kept[: len(kept) // 2]:
-            os.unlink(entry.path)
+    with contextlib.suppress(OSError):  # another process is about the same, or it cannot be listed
+        kept = list(os.scandir(folder))
+        if len(kept) > _MOST:
+            kept.sort(key=lambda entry: entry.stat().st_mtime)
+            for entry in kept[: len(kept) // 2]:
+                os.unlink(entry.path)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from bayesjko.models import beta
+
 __all__ = ["BetaPrior", "Covariance", "Guide", "InferenceOptions", "Method", "PriorName"]
 
 Covariance = Literal["sandwich", "model", "bootstrap"]
 Method = Literal["conjugate", "nuts", "blackjax-nuts", "mclmc", "vi"]
 PriorName = Literal["normal", "hierarchical", "ard", "horseshoe"]
-BetaPrior = Literal["auto", "normal", "half-normal", "amplitude", "vague"]
+BetaPrior = Literal["auto", beta.BetaPrior]
 Guide = Literal["full-rank", "low-rank", "mean-field"]
 
 

@@ -76,9 +76,11 @@ class Stacked(Basis):
     def hessian(
         self, x: Float[Array, " d"], coefficients: Float[Array, " K"]
     ) -> Float[Array, "d d"]:
-        ends = np.cumsum([part.size for part in self.parts])[:-1]
-        own = zip(self.parts, jnp.split(coefficients, ends), strict=True)
-        return sum((part.hessian(x, theta) for part, theta in own), jnp.zeros((len(x), len(x))))
+        total, start = jnp.zeros((len(x), len(x)), x.dtype), 0
+        for part in self.parts:
+            total = total + part.hessian(x, coefficients[start : start + part.size])
+            start += part.size
+        return total
 
     def convolve(self, cloud: Float[Array, "n d"], weight: Float[Array, " n"]) -> Basis:
         return Stacked(tuple(part.convolve(cloud, weight) for part in self.parts))

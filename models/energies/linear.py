@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from bayesjko.models.bases import Basis, Scaled, build_basis
+from bayesjko.models.bases import Basis, Scaled, Stacked, build_basis
 from bayesjko.models.blocks import weighted_blocks, whole_blocks
 from bayesjko.models.data import Snapshots
 from bayesjko.models.errors import InputError
@@ -115,11 +115,7 @@ class Field(eqx.Module):
 
     def hessian(self, x: Float[Array, " d"], felt: Float[Array, " J"]) -> Float[Array, "d d"]:
         """∇∇(V + W∗ρ) at a point, for the coefficients of what is felt, β left out."""
-        total, start = jnp.zeros((len(x), len(x)), x.dtype), 0
-        for part in self._felt():
-            total = total + part.hessian(x, felt[start : start + part.size])
-            start += part.size
-        return total
+        return Stacked(tuple(self._felt())).hessian(x, felt)
 
     def design(
         self, x: Float[Array, " d"], score: Float[Array, " d"] | None
