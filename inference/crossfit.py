@@ -80,6 +80,11 @@ class CrossFit:
         """Number of folds."""
         return len(self.spreads[0].total)
 
+    @property
+    def shares(self) -> list[Float[np.ndarray, " F"]]:
+        """Of each snapshot's weight that each fold has."""
+        return [each.total for each in self.spreads]
+
     @cached_property
     def factors(self) -> list[Any]:
         """Of Σ_W made of the particles outside each fold."""
@@ -104,11 +109,10 @@ class CrossFit:
         Args:
             gap: g of all particles.
             sides: what each particle adds to it.
-            slopes: the sum over the particles of a fold of what each adds to X.
+            slopes: X of each fold.
         """
         intervals = len(sides) - 1
         gaps = np.empty((self.count, gap.size))
-        means = np.empty_like(slopes)
         for f in range(self.count):
             own = gap.reshape(intervals, -1).copy()
             for index, (side, fold) in enumerate(zip(sides, self.fold, strict=True)):
@@ -118,10 +122,8 @@ class CrossFit:
                     own[index - 1] += share @ side.target
                 if side.source is not None:
                     own[index] -= share @ side.source
-                    rows = slice(index * own.shape[1], (index + 1) * own.shape[1])
-                    means[f, rows] = slopes[f, rows] / part.sum()
             gaps[f] = own.ravel()
-        return Crossed(self, gaps, means)
+        return Crossed(self, gaps, slopes)
 
 
 @dataclass(frozen=True, eq=False)

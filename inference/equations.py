@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -18,7 +18,7 @@ from bayesjko.models.data import Snapshots, middles
 from bayesjko.models.energies import Field, LinearEnergy, field_of
 from bayesjko.models.likelihoods.flow import Paths, box_of, moments_of_paths, simulate_paths
 from bayesjko.models.likelihoods.moments import Sides, equation_covariance, values_of
-from bayesjko.models.likelihoods.weak import WeakSums, generator, generator_in, pull
+from bayesjko.models.likelihoods.weak import WeakSums, generator, generator_in, pull, weak_sums
 from bayesjko.models.precision import double
 
 __all__ = ["Equations", "Linearised"]
@@ -112,6 +112,20 @@ class Equations:
         sides = partial(self._weak_sides, theta, missed)
         return Linearised(theta.ravel(), observed, self._trapezoid, sides)
 
+    def symmetric(
+        self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution
+    ) -> Linearised:
+        """What paths miss of ψ − ½τLψ, in folds of particles.
+
+        The tests of `corrected`, whose slope has half of the noise of that of ψ alone, and none
+        that either end of an interval shares with its equations to first order in time.
+        """
+        found = self.corrected(theta, resolution=resolution)
+        sides = list(found.sides())
+        gap = found.observed - found.jacobian @ found.at
+        crossed = self._folds.crossed(gap, sides, self._trapezoids)
+        return replace(found, sides=lambda: sides, crossed=crossed)
+
     @np.errstate(over="ignore", invalid="ignore")  # a search rejects what is no number
     def flow(self, theta: Float[np.ndarray, "period K"], *, resolution: Resolution) -> Linearised:
         """Moments of the paths themselves."""
@@ -128,8 +142,10 @@ class Equations:
             )
 
         ends, parts = zip(*threaded(moments_over, range(len(tau)), self.jobs), strict=True)
-        slopes = np.stack([self._assembled(part) for part in zip(*parts, strict=True)])
-        jacobian = slopes.sum(axis=0)
+        jacobian = self._assembled([part.sum(axis=0) for part in parts])
+        shared = zip(parts, folds.shares[:-1], strict=True)
+        apart = [part / share[:, None, None] for part, share in shared]
+        slopes = np.stack([self._assembled(part) for part in zip(*apart, strict=True)])
         means = self._means
         gap = np.concatenate([means[k + 1] - weights[k] @ end for k, end in enumerate(ends)])
         sides = []
@@ -188,7 +204,26 @@ class Equations:
 
     @cached_property
     def _trapezoid(self) -> Float[np.ndarray, "E P"]:
-        designs = [each.design for each in self.sums]
+        return self._between([each.design for each in self.sums])
+
+    @cached_property
+    def _trapezoids(self) -> Float[np.ndarray, "F E P"]:
+        """The same of each fold alone."""
+        folds = self._folds
+        designs = []
+        for index, (cloud, weight, fold, share) in enumerate(
+            zip(self.snapshots.particles, self.snapshots.weights, folds.fold, folds.shares,
+                strict=True)
+        ):  # fmt: skip
+            with double():
+                field = field_of(self._energy_at(index), cloud, weight)
+            designs.append([
+                weak_sums(field, self.tests, cloud[fold == f], weight[fold == f]).design / share[f]
+                for f in range(folds.count)
+            ])  # fmt: skip
+        return np.stack([self._between(each) for each in zip(*designs, strict=True)])
+
+    def _between(self, designs: Sequence[Float[np.ndarray, "M K"]]) -> Float[np.ndarray, "E P"]:
         tau = self.snapshots.durations
         return self._assembled(
             [0.5 * tau[k] * (designs[k] + designs[k + 1]) for k in range(len(tau))]

@@ -59,6 +59,7 @@ _LEAST_SHRINKAGE = 0.02
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
 _HELD, _FEWEST_HELD = 2**21, 4096
 _MOST_SHIFT, _MOST_BEND = 1.0, 0.25  # that a quadrature may leave
+_MOST_SYMMETRIC = 0.1  # bend, likewise, that nothing warns of
 _MOST_FAINT = 0.5  # of the information on β that may be noise
 FAR = 2.0 * _MOST_SHIFT
 """A shift on the way to a solution that says enough of the solution's."""
@@ -73,7 +74,8 @@ class MomentOptions:
     """How moment equations are made.
 
     Attributes:
-        form: `weak`, trapezoidal in time, or `flow`, simulated.
+        form: `weak`, trapezoidal in time, `flow`, simulated, or `symmetric`: simulated, with the
+            trapezoid's slope.
         bumps: tests beside the potential's own features; as many as coefficients, and at least
             `fewest_bumps`, if None. Fewer where a snapshot has too few particles for them.
         shrinkage: share of the identity in the weight's covariance. What the noise of an estimated
@@ -85,9 +87,10 @@ class MomentOptions:
         rounds: of the solve at most.
         most_shift: standard deviations of forces, rms, from where the trapezoid puts them, that a
             weak search goes before it is given up.
+        near: whether `flow` looks if it may be `symmetric`.
     """
 
-    form: Literal["weak", "flow"] = "weak"
+    form: Literal["weak", "flow", "symmetric"] = "weak"
     bumps: int | None = None
     shrinkage: float | None = None
     steps: int | None = None
@@ -95,6 +98,7 @@ class MomentOptions:
     rounds: int = 8
     most_shift: float = np.inf
     fewest_bumps: int = 50
+    near: bool = True
 
 
 def room_for(tests: int) -> int:
@@ -108,7 +112,7 @@ def room_for(tests: int) -> int:
 
 
 _Linearise = Callable[[Float[np.ndarray, "period K"]], Linearised]
-_Strayed = Callable[[Float[np.ndarray, "period K"], Conditioned], bool]
+_IfStrayed = Callable[[Float[np.ndarray, "period K"], Conditioned], bool]
 
 
 def moment_problem(
@@ -163,23 +167,100 @@ def moment_problem(
 
     plain = _plain(equations, weight)
     first = conditioned_problem(plain, options)
-    again = moments.form == "flow" and max(period_of) == 0
+    opening = _resolution(equations, first.mean, weight, moments, None)
+    found: _Found | None = None
+    notes: tuple[str, ...] = ()
+    if moments.form == "flow" and moments.near and not wanders and max(period_of) == 0:
+        found = _nearby(equations, weight, first, opening, options, moments)
+    if found is not None:
+        moments = replace(moments, form="symmetric")
+    elif moments.form == "flow":
+        found, notes = _far(equations, weight, first, opening, options, moments, wanders=wanders)
+    else:
+        limit = np.inf if wanders else moments.most_shift
+        strayed = partial(_strayed, equations, first, limit) if np.isfinite(limit) else None
+        found = _settled(equations, weight, first, options, moments, opening, strayed=strayed)
+    problem, resolution, moved = found
+    if wanders:
+        at = np.tile(conditioned_problem(problem, options).mean, (intervals, 1))
+        equations = replace(equations, period_of=period_of_interval(intervals, time_variation))
+        plain = _plain(equations, weight)
+        problem = _problem(equations, _form(equations, moments, resolution)(at), weight)
+    better = _form(equations, moments, resolution)
+    simulated = moments.form != "weak"
+    trading = not simulated and energy.internal and energy.size > 1 and not wanders
+    problem = replace(
+        problem,
+        plain=plain,
+        faint=partial(_noise_share, equations, weight, plain.blocks[0].gram) if trading else None,
+        linearised_at=lambda theta: _problem(equations, better(theta), weight),
+        notes=(resolution.describe(), *notes) if simulated else (),
+        bending=partial(bending, equations, weight, resolution) if simulated else None,
+        # A half-normal puts β at about its standard deviation where that is all that is known, and
+        # of a slope of paths it is large: flat in the noise's amplitude says less.
+        beta_prior="amplitude" if moments.form == "flow" else problem.beta_prior,
+    )
+    return problem if wanders else at_rest(without_own_noise(problem, options), moved)
 
-    def strayed(at: np.ndarray, found: Conditioned) -> bool:
-        shift = _in_spreads(energy, snapshots, at - first.mean, found.joint_inverse())
-        return shift > moments.most_shift
 
-    checked = moments.form == "weak" and not wanders and np.isfinite(moments.most_shift)
+_Found = tuple[LinearProblem, Resolution, float]
+"""Equations at their own solution, what their paths are made of, and the last move of the search.
+"""
+
+
+def _nearby(
+    equations: Equations,
+    weight: np.ndarray,
+    first: Conditioned,
+    opening: Resolution,
+    options: InferenceOptions,
+    moments: MomentOptions,
+) -> _Found | None:
+    """Where snapshots are so close to each other that a slope of paths is the trapezoid's."""
+    near = replace(moments, form="symmetric")
+    strayed = partial(_strayed, equations, first, FAR)
+    for sure in (False, True):
+        try:
+            found = _settled(
+                equations, weight, first, options, near, opening, strayed=strayed, sure=sure
+            )
+        except InputError:
+            return None
+        if found[2] < CLOSE:
+            break
+    else:
+        return None
+    problem, resolution, _ = found
+    at = conditioned_problem(problem, options).mean
+
+    def shared(theta: np.ndarray) -> LinearProblem:
+        return _problem(equations, equations.corrected(theta, resolution=resolution), weight)
+
+    trapezoid = replace(shared(at), plain=_plain(equations, weight), linearised_at=shared)
+    time = discretisation(trapezoid, equations.snapshots, options)
+    return found if time.bend <= _MOST_SYMMETRIC else None
+
+
+def _far(
+    equations: Equations,
+    weight: np.ndarray,
+    first: Conditioned,
+    opening: Resolution,
+    options: InferenceOptions,
+    moments: MomentOptions,
+    *,
+    wanders: bool,
+) -> tuple[_Found, tuple[str, ...]]:
+    """Where the slope must be that of paths."""
+    energy, snapshots = equations.energy, equations.snapshots
+    again = max(equations.period_of) == 0
     try:
-        problem, resolution, moved = _settled(
-            equations, weight, first, options, moments,
-            if_scouted=again, strayed=strayed if checked else None,
-        )  # fmt: skip
+        found = _settled(equations, weight, first, options, moments, opening, if_scouted=again)
     except InputError:  # one that leaves all data behind
         if not again:
             raise
-        moved = np.inf
-    if again and not moved < CLOSE:
+        found = None
+    if again and (found is None or not found[2] < CLOSE):
         # what is linear in time may be too far away to start from; what is implicit in it is nearer
         coupled = residual_problem(energy, snapshots, scheme="implicit", seed=options.seed)
         # a start only: the model's own evidence shrinks more, and holds on to what is hardly seen
@@ -191,36 +272,32 @@ def moment_problem(
             (nearer, False, True),
         ):
             try:
-                problem, resolution, moved = _settled(
+                found = _settled(
                     equations, weight, start, options, moments, if_scouted=not last, sure=sure
                 )
             except InputError as error:
                 if last:
                     raise unsettled() from error
             else:
-                if moved < CLOSE:
+                if found[2] < CLOSE:
                     break
-    notes: tuple[str, ...] = ()
-    if moments.form == "flow" and not wanders and moved < CLOSE:
-        problem, resolution, notes = _elsewhere(
-            equations, weight, problem, resolution, options, moments
-        )
-    if wanders:
-        at = np.tile(conditioned_problem(problem, options).mean, (intervals, 1))
-        equations = replace(equations, period_of=period_of_interval(intervals, time_variation))
-        plain = _plain(equations, weight)
-        problem = _problem(equations, _form(equations, moments, resolution)(at), weight)
-    better = _form(equations, moments, resolution)
-    trading = moments.form == "weak" and energy.internal and energy.size > 1 and not wanders
-    problem = replace(
-        problem,
-        plain=plain,
-        faint=partial(_noise_share, equations, weight, plain.blocks[0].gram) if trading else None,
-        linearised_at=lambda theta: _problem(equations, better(theta), weight),
-        notes=(resolution.describe(), *notes) if moments.form == "flow" else (),
-        bending=partial(bending, equations, weight, resolution) if moments.form == "flow" else None,
-    )
-    return problem if wanders else at_rest(without_own_noise(problem, options), moved)
+    assert found is not None
+    if wanders or not found[2] < CLOSE:
+        return found, ()
+    problem, resolution, notes = _elsewhere(equations, weight, *found[:2], options, moments)
+    return (problem, resolution, found[2]), notes
+
+
+def _strayed(
+    equations: Equations,
+    first: Conditioned,
+    most: float,
+    at: Float[np.ndarray, "period K"],
+    found: Conditioned,
+) -> bool:
+    """Whether a search is further from its beginning than it may be."""
+    change = at - first.mean
+    return _in_spreads(equations.energy, equations.snapshots, change, found.joint_inverse()) > most
 
 
 def _noise_share(equations: Equations, weight: np.ndarray, gram: np.ndarray) -> float:
@@ -246,18 +323,19 @@ def _settled(
     start: Conditioned,
     options: InferenceOptions,
     moments: MomentOptions,
+    opening: Resolution | None = None,
     *,
     if_scouted: bool = False,
-    strayed: _Strayed | None = None,
+    strayed: _IfStrayed | None = None,
     sure: bool = False,
-) -> tuple[LinearProblem, Resolution, float]:
+) -> _Found:
     """The equations at their own solution, on paths as fine as they must be; its last move.
 
     Simulated paths are followed on few copies first, and on these alone, if that is asked for,
     where they lead nowhere; in all directions, or only where they `surely` lead.
     """
     current, trusting = start, _TRUSTING
-    resolution = _resolution(equations, current.mean, weight, moments, None)
+    resolution = opening or _resolution(equations, current.mean, weight, moments, None)
     if moments.form == "flow":
         for _ in range(_REFINEMENTS):
             problem, moved = _scouted(
@@ -353,8 +431,12 @@ def _excess(problem: LinearProblem, found: Conditioned) -> float:
 
 
 def _form(equations: Equations, moments: MomentOptions, resolution: Resolution) -> _Linearise:
-    form = equations.corrected if moments.form == "weak" else equations.flow
-    return partial(form, resolution=resolution)
+    forms = {
+        "weak": equations.corrected,
+        "symmetric": equations.symmetric,
+        "flow": equations.flow,
+    }
+    return partial(forms[moments.form], resolution=resolution)
 
 
 def _resolution(
@@ -391,7 +473,7 @@ def _solve(
     rounds: int,
     trusting: int = _TRUSTING,
     *,
-    strayed: _Strayed | None = None,
+    strayed: _IfStrayed | None = None,
     sure: bool = False,
 ) -> tuple[LinearProblem, float]:
     """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale.
@@ -503,10 +585,14 @@ class Discretisation:
         return _MOST_BEND < self.bend < np.inf
 
     @property
+    def close(self) -> bool:
+        """Whether snapshots are so close to each other that a quadrature leaves little."""
+        return self.shift <= _MOST_SHIFT and self.bend <= _MOST_BEND
+
+    @property
     def fine(self) -> bool:
         """Whether the quadrature will do."""
-        clear = self.faint <= _MOST_FAINT
-        return clear and self.shift <= _MOST_SHIFT and self.bend <= _MOST_BEND
+        return self.close and self.faint <= _MOST_FAINT
 
 
 def discretisation(
@@ -608,7 +694,6 @@ def _problem(equations: Equations, found: Linearised, weight: np.ndarray) -> Lin
         1.0,
         lambda _: meat,
         fit_test,
-        # the noise of its own slope draws the β of `weak` to zero already
-        beta_prior="half-normal" if crossed is None else "amplitude",
+        beta_prior="half-normal",
         own_noise=own_noise,
     )

@@ -376,20 +376,22 @@ def linear_problem(
     if likelihood == "weak":
         problem = _moment_problem(energy, snapshots, settings, jobs, "weak")
         return with_warning(problem, snapshots, options), "weak"
+    near = enough = False
     try:
         problem = _moment_problem(energy, snapshots, settings, jobs, "weak", most_shift=FAR)
         time = discretisation(problem, snapshots, options)
-        near = time.fine and _diffuses(problem, options)
+        near = time.close
+        enough = time.fine and _diffuses(problem, options)
     except UnsettledError:
-        near = False
-    if near:
+        pass
+    if enough:
         note = (
             "Likelihood: weak, since simulating between the snapshots moves its forces by only "
             f"{time.shift:.2g} of their standard deviation."
         )
         return _with_note(problem, note), "weak"
     try:
-        problem = _moment_problem(energy, snapshots, settings, jobs, "flow")
+        problem = _moment_problem(energy, snapshots, settings, jobs, "flow", near=near)
     except UnsettledError:
         problem = _residual_problem(energy, snapshots, settings, jobs, progress)
         note = (
@@ -417,9 +419,10 @@ def _moment_problem(
     form: Literal["weak", "flow"],
     *,
     most_shift: float = np.inf,
+    near: bool = True,
 ) -> LinearProblem:
     options = inference_options(settings)
-    moments = replace(moment_options(settings, form), most_shift=most_shift)
+    moments = replace(moment_options(settings, form), most_shift=most_shift, near=near)
     problem = moment_problem(
         energy, snapshots, options, moments, time_variation=_variation(settings), jobs=jobs
     )

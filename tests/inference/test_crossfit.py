@@ -33,12 +33,13 @@ def population(seed, counts=(40, 44, 36), unequal=False, blank=False):
 def crossed(seed, **kwargs):
     values, weights, sides, slopes, gap = population(seed, **kwargs)
     folds = CrossFit.of(values, weights, SHRINKAGE, seed=3)
-    sums = np.zeros((folds.count, 2, TESTS, SIZE))
+    means = np.zeros((folds.count, 2, TESTS, SIZE))
     for k in range(2):
         for f in range(folds.count):
             own = folds.fold[k] == f
-            sums[f, k] = np.einsum("n,nmk->mk", weights[k][own], slopes[k][own])
-    return folds.crossed(gap, sides, sums.reshape(folds.count, -1, SIZE)), folds
+            share = weights[k][own] / weights[k][own].sum()
+            means[f, k] = np.einsum("n,nmk->mk", share, slopes[k][own])
+    return folds.crossed(gap, sides, means.reshape(folds.count, -1, SIZE)), folds
 
 
 def by_hand(seed, folds, left_out=(), **kwargs):
