@@ -17,6 +17,7 @@ from bayesjko import Result, Snapshots, expected_information, fit, simulate
 from bayesjko.experiments.specification import Experiment, Report, Study
 from bayesjko.experiments.tables import mean_table, whole
 from bayesjko.forecast import default_mode, simulate_draws
+from bayesjko.models.errors import InputError
 from bayesjko.plots.style import BLUE, GREY, ORANGE, new_figure, save, styled
 
 __all__ = ["EXPERIMENT", "Plan", "sample_next"]
@@ -119,6 +120,11 @@ def _forecast_numbers(
     )
     means = clouds[:, -1].mean(axis=1)
     means = means[np.all(np.isfinite(means), axis=1)]
+    if not len(means):
+        raise InputError(
+            f"Particles escape in every draw of the energy with {_STRATEGIES[name]}: nothing is "
+            "forecast."
+        )
     low, high = np.quantile(means, [0.05, 0.95], axis=0)
     return {
         f"error_{name}": float(np.linalg.norm(means.mean(axis=0) - true)),

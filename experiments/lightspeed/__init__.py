@@ -217,11 +217,11 @@ EXPERIMENT = Experiment(
     question="How close to the truth are forecasts one step ahead, gradients and level curves of "
     "the fifteen potentials of JKOnet*, with particles followed and not?",
     studies=(
-        Study(_cases(NAMES, 1000, paired=True), _without_network(PAIRED), 5, learn),
-        Study(_cases(NAMES, 1000, paired=False), _without_network(UNPAIRED), 5, learn),
+        Study(_cases(NAMES, 1000, paired=True), _without_network(PAIRED), 3, learn),
+        Study(_cases(NAMES, 1000, paired=False), _without_network(UNPAIRED), 3, learn),
         # a network takes most of a minute
-        Study(_cases(NAMES, 1000, paired=True), {"neural": PAIRED["neural"]}, 2, learn),
-        Study(_cases(NAMES, 1000, paired=False), {"neural": UNPAIRED["neural"]}, 2, learn),
+        Study(_cases(NAMES, 1000, paired=True), {"neural": PAIRED["neural"]}, 1, learn),
+        Study(_cases(NAMES, 1000, paired=False), {"neural": UNPAIRED["neural"]}, 1, learn),
     ),
     smoke=(
         Study(
