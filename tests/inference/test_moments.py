@@ -97,6 +97,35 @@ def test_weak_says_where_its_slope_is_mostly_noise():
     assert told == [True, False]
 
 
+def test_both_ends_of_a_short_interval_tell_more_of_beta_than_its_beginning(monkeypatch):
+    """The drift is the same to its own uncertainty; β is known better, and held."""
+    snapshots = [
+        simulate("styblinski_tang", beta=0.1, particles=500, snapshots=5, tau=0.01, seed=seed)
+        for seed in (0, 1, 2)
+    ]
+    options = {"likelihood": "flow", "potential": "poly:4", "draws": 400}
+    both = [fit(each, **options) for each in snapshots]
+    monkeypatch.setattr(moments, "_MOST_SYMMETRIC", 0.0)
+    one = [fit(each, **options) for each in snapshots]
+    for result, other in zip(both, one, strict=True):
+        ours, theirs = (each.posterior.covariance[0, -1, -1] for each in (result, other))
+        assert ours < 0.9 * theirs
+        low, high = shortest_interval(result.beta, 0.95)
+        assert low <= 0.1 <= high
+        points = result.snapshots.particles[0][:100]
+        ours, theirs = result.drift(points), other.drift(points)
+        apart = (ours.mean(axis=0) - theirs.mean(axis=0)) / theirs.std(axis=0)
+        assert np.sqrt(np.mean(apart**2)) < 1.0
+
+
+def test_long_intervals_have_slopes_of_paths(monkeypatch):
+    options = {"likelihood": "flow", "potential": "poly:2", "draws": 8, "tests": 4}
+    far = bowl(5, times=(0.0, 0.6, 1.2, 1.8))
+    found = fit(far, **options)
+    monkeypatch.setattr(moments, "_nearby", lambda *_, **__: None)
+    np.testing.assert_array_equal(found.beta, fit(far, **options).beta)
+
+
 def test_a_second_solution_is_told(monkeypatch):
     snapshots = bowl(3, n=200)
     options = {"likelihood": "flow", "potential": "poly:2", "draws": 8, "tests": 4}
