@@ -181,7 +181,7 @@ def forecast(
     stays = ~escaped[:, -1]
     if np.sum(stays) < (1.0 - _SPARE) * len(stays):
         first = int(np.argmax(np.any(escaped, axis=0)))
-        raise _escape(escaped[:, first], float(times[first]))
+        raise _escape(~stays, float(times[first]))
     settings = {
         "start_time": begin,
         "horizon": horizon,
@@ -333,7 +333,7 @@ def _stops(observed: np.ndarray, begin: float, end: float) -> np.ndarray:
 
 def _escape(escaped: np.ndarray, time: float) -> InputError:
     return InputError(
-        f"Particles escape before time {time:g} in {int(escaped.sum())} of {len(escaped)} draws: "
-        "the energy does not confine them there; shorten the horizon, take more substeps, or fit a "
+        f"Particles escape in {int(escaped.sum())} of {len(escaped)} draws, the first of them before "
+        f"time {time:g}: the energy does not confine them there; shorten the horizon, take more substeps, or fit a "
         "basis that confines (rbf, or poly of an even degree on more data)."
     )
