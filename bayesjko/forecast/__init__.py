@@ -333,7 +333,7 @@ def _stops(observed: np.ndarray, begin: float, end: float) -> np.ndarray:
 
 def _escape(escaped: np.ndarray, time: float) -> InputError:
     return InputError(
-        f"Particles escape in {int(escaped.sum())} of {len(escaped)} draws, the first of them before "
-        f"time {time:g}: the energy does not confine them there; shorten the horizon, take more substeps, or fit a "
-        "basis that confines (rbf, or poly of an even degree on more data)."
+        f"Particles escape in {int(escaped.sum())} of {len(escaped)} draws, the first of them "
+        f"before time {time:g}: the energy does not confine them there; shorten the horizon, take "
+        "more substeps, or fit a basis that confines (rbf, or poly of an even degree on more data)."
     )

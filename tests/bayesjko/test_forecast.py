@@ -145,7 +145,7 @@ def test_a_few_draws_that_escape_give_way_to_others():
 def test_particles_that_escape_are_told_with_the_time():
     """Uphill, each step multiplies the distance by a million and one."""
     result = make(np.full((2, 2), -2e6))
-    with pytest.raises(InputError, match=r"escape in 2 of 2 draws, the first of them before time 2"):
+    with pytest.raises(InputError, match=r"in 2 of 2 draws, the first of them before time 2"):
         forecast(result, start=0.5, horizon=3.0)
 
 
