@@ -188,11 +188,11 @@ def moment_problem(
         problem = _problem(equations, _form(equations, moments, resolution)(at), weight)
     better = _form(equations, moments, resolution)
     simulated = moments.form != "weak"
-    trading = not simulated and energy.internal and energy.size > 1 and not wanders
+    trading = not simulated and _trading(equations) and not wanders
     problem = replace(
         problem,
         plain=plain,
-        faint=partial(_noise_share, equations, weight, plain.blocks[0].gram) if trading else None,
+        faint=partial(_noise_share, equations, weight) if trading else None,
         linearised_at=lambda theta: _problem(equations, better(theta), weight),
         notes=(resolution.describe(), *notes) if simulated else (),
         bending=partial(bending, equations, weight, resolution) if simulated else None,
@@ -217,6 +217,8 @@ def _nearby(
     moments: MomentOptions,
 ) -> _Found | None:
     """Where snapshots are so close to each other that a slope of paths is the trapezoid's."""
+    if _trading(equations) and _noise_share(equations, weight) > _MOST_FAINT:
+        return None  # near equilibrium, where that of paths is the safer one
     near = replace(moments, form="symmetric")
     strayed = partial(_strayed, equations, first, FAR)
     for sure in (False, True):
@@ -300,9 +302,15 @@ def _strayed(
     return _in_spreads(equations.energy, equations.snapshots, change, found.joint_inverse()) > most
 
 
-def _noise_share(equations: Equations, weight: np.ndarray, gram: np.ndarray) -> float:
+def _trading(equations: Equations) -> bool:
+    """Whether there is a β, and what may balance it."""
+    return equations.energy.internal and equations.energy.size > 1
+
+
+def _noise_share(equations: Equations, weight: np.ndarray) -> float:
     """How much of the trapezoid's information on a β that other terms balance is noise, at most."""
-    shares = []
+    shares, (block,) = [], _plain(equations, weight).blocks
+    gram = block.gram
     for period, balance in enumerate(balances(gram, equations.energy.size)):
         theta = np.zeros((max(equations.period_of) + 1, len(balance)))
         theta[period] = balance
