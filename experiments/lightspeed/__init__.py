@@ -225,9 +225,9 @@ EXPERIMENT = Experiment(
     ),
     smoke=(
         Study(
-            _cases(("flat", "wavy_plateau"), 60, paired=True), _smaller(PAIRED, "linear"), 2, learn
+            _cases(("flat", "wavy_plateau"), 60, paired=True), _smaller(PAIRED, "linear"), 1, learn
         ),
-        Study(_cases(("wavy_plateau",), 60, paired=False), _smaller(UNPAIRED, "linear"), 2, learn),
+        Study(_cases(("wavy_plateau",), 60, paired=False), _smaller(UNPAIRED, "linear"), 1, learn),
     ),  # fmt: skip
     report=_report,
 )

@@ -70,7 +70,7 @@ def test_a_result_of_it_suffices_to_forecast(results, tmp_path):
     again = load_result(tmp_path / "result.nc")
     points = result.snapshots.particles[0][:5]
     np.testing.assert_array_equal(again.drift(points), result.drift(points))
-    ours, theirs = (forecast(each, horizon=0.2, draws=3, seed=0) for each in (result, again))
+    ours, theirs = (forecast(each, horizon=0.05, draws=2, seed=0) for each in (result, again))
     np.testing.assert_array_equal(ours.trajectories, theirs.trajectories)
     ends = ours.trajectories[:, -1]
     assert np.std(ends) < np.std(result.snapshots.particles[-1])  # they go on to attract

@@ -101,7 +101,7 @@ def test_both_ends_of_a_short_interval_tell_more_of_beta_than_its_beginning(monk
     """The drift is the same to its own uncertainty; β is known better, and held."""
     snapshots = [
         simulate("styblinski_tang", beta=0.1, particles=500, snapshots=5, tau=0.01, seed=seed)
-        for seed in (0, 1, 2)
+        for seed in (0, 1)
     ]
     options = {"likelihood": "flow", "potential": "poly:4", "draws": 400}
     both = [fit(each, **options) for each in snapshots]
