@@ -18,7 +18,7 @@ from jaxtyping import Float
 from scipy.optimize import root
 
 from bayesjko.inference.conjugate import conditioned_problem
-from bayesjko.inference.moments import Discretisation, discretisation
+from bayesjko.inference.discretisation import Discretisation, discretisation
 from bayesjko.inference.options import InferenceOptions
 from bayesjko.inference.problem import CLOSE, LinearProblem, Remade
 from bayesjko.inference.residual import ReweightedResidual, with_score

@@ -1,13 +1,23 @@
-"""What every inference method may be told."""
+"""What every inference method, and every search for what it starts from, may be told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from bayesjko.models import beta
 
-__all__ = ["BetaPrior", "Covariance", "Guide", "InferenceOptions", "Method", "PriorName"]
+__all__ = [
+    "BetaPrior",
+    "Covariance",
+    "Guide",
+    "InferenceOptions",
+    "Method",
+    "MomentOptions",
+    "PriorName",
+]
 
 Covariance = Literal["sandwich", "model", "bootstrap"]
 Method = Literal["conjugate", "nuts", "blackjax-nuts", "mclmc", "vi"]
@@ -46,3 +56,35 @@ class InferenceOptions:
     chains: int = 4
     warmup: int = 500
     guide: Guide = "full-rank"
+
+
+@dataclass(frozen=True)
+class MomentOptions:
+    """How moment equations are made.
+
+    Attributes:
+        form: `weak`, trapezoidal in time, `flow`, simulated, or `symmetric`: simulated, with the
+            trapezoid's slope.
+        bumps: tests beside the potential's own features; as many as coefficients, and at least
+            `fewest_bumps`, if None. Fewer where a snapshot has too few particles for them.
+        shrinkage: share of the identity in the weight's covariance. What the noise of an estimated
+            weight does to the estimate is of the order (tests per particle)², which is the share
+            if None, but at least a small one.
+        steps: of a path from snapshot to snapshot; as many as doubling them asks for if None.
+        copies: noise copies of each path, an even number; as many as they must be to add little
+            noise if None.
+        rounds: of the solve at most.
+        most_shift: standard deviations of forces, rms, from where the trapezoid puts them, that a
+            weak search goes before it is given up.
+        near: whether `flow` looks if it may be `symmetric`.
+    """
+
+    form: Literal["weak", "flow", "symmetric"] = "weak"
+    bumps: int | None = None
+    shrinkage: float | None = None
+    steps: int | None = None
+    copies: int | None = None
+    rounds: int = 8
+    most_shift: float = np.inf
+    fewest_bumps: int = 50
+    near: bool = True

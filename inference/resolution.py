@@ -21,7 +21,7 @@ _STEP_ERROR = 0.025  # of the equations of an interval, in their own standard de
 _STILL_ENOUGH = 2.0 * _STEP_ERROR  # of steps that were fine enough nearby
 _NOISE_SHARE = 0.02  # of the variance of the equations
 
-_ROWS = 512  # particles whose tests in all copies are held at a time
+_TOGETHER = 2048  # paths whose tests are held at a time: as many as `mapped` takes at once
 
 Ends = Callable[[int, Paths], Float[np.ndarray, "copies n d"]]
 """Interval and paths ↦ where the paths of every particle end."""
@@ -101,15 +101,15 @@ def refined(
         weight, inverse = weights[k], inverses[k]
         while True:
             fine = paths(k, _FEWEST_COPIES, 2 * here)
-            rough = ends(k, fine.coarser())
-            gap = _mean(tests, ends(k, fine), weight) - _mean(tests, rough, weight)
+            mean, noise = _moments(tests, ends(k, fine.coarser()), weight, inverse)
+            gap = weight @ averaged(tests, ends(k, fine)) - mean
             wrong = float(np.sqrt(gap @ inverse @ gap))
             if steps is not None or wrong <= enough or here >= _MOST_STEPS:
-                return here, wrong, _noise(tests, rough, weight, inverse)
+                return here, wrong, noise
             here *= 2
 
     def noisy(k: int) -> float:
-        return _noise(tests, ends(k, paths(k, number, found[k])), weights[k], inverses[k])
+        return _moments(tests, ends(k, paths(k, number, found[k])), weights[k], inverses[k])[1]
 
     each = range(len(weights))
     found, wrong, noise = map(list, zip(*threaded(stepped, each, jobs), strict=True))
@@ -124,29 +124,26 @@ def refined(
     return Resolution(tuple(found), number, max(wrong), share)
 
 
-def _mean(
-    tests: Tests, ends: Float[np.ndarray, "copies n d"], weight: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " M"]:
-    """Of the tests over particles and copies."""
-    return weight @ averaged(tests, ends)
-
-
-def _noise(
+def _moments(
     tests: Tests,
     ends: Float[np.ndarray, "copies n d"],
     weight: Float[np.ndarray, " n"],
     inverse: Float[np.ndarray, "M M"],
-) -> float:
-    """Mean over equations of the variance that a finite number of copies leaves, in their own."""
+) -> tuple[Float[np.ndarray, " M"], float]:
+    """Means of the tests over particles and copies, and the noise of so few copies.
+
+    That is the mean over equations of the variance that it leaves, in their own; NaN of one pair.
+    """
     copies, _, d = ends.shape
-    count, square = copies // 2, 0.0
-    if count < 2:
-        return math.nan
-    for first in range(0, len(weight), _ROWS):
-        rows = slice(first, first + _ROWS)
+    count, square, mean = copies // 2, 0.0, np.zeros(len(inverse))
+    size = max(1, _TOGETHER // copies)
+    for first in range(0, len(weight), size):
+        rows = slice(first, first + size)
         own = tests(ends[:, rows].reshape(-1, d)).reshape(2, count, -1, len(inverse))
         pairs = own.mean(axis=0)
-        off = pairs - pairs.mean(axis=0)
-        each = np.einsum("qnm,qnm->n", off @ inverse, off)
-        square += float(weight[rows] ** 2 @ each)
-    return square / (count * (count - 1) * len(inverse))
+        each = pairs.mean(axis=0)
+        off = pairs - each
+        mean += weight[rows] @ each
+        square += float(weight[rows] ** 2 @ np.einsum("qnm,qnm->n", off @ inverse, off))
+    noise = square / (count * (count - 1) * len(inverse)) if count > 1 else math.nan
+    return mean, noise

@@ -104,7 +104,9 @@ def comparison_table(rows: list[Comparison]) -> str:
         )
     lines.append(
         "elpd: log density of each interval between snapshots when left out (PSIS-LOO), for the "
-        "residual likelihood; log evidence compares fits of the same likelihood and covariance."
+        "residual likelihood; log evidence compares fits of the same likelihood and covariance, "
+        "and by weak and flow only of the same potential, whose features are among their tests "
+        "(bayesjko.fit --select compares others)."
     )
     unstable = [row for row in rows if row.unstable]
     lines += [

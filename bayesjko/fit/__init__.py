@@ -18,22 +18,18 @@ from bayesjko.evaluate import evaluate
 from bayesjko.inference.bootstrap import bootstrap
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conjugate import conditioned_problem
+from bayesjko.inference.discretisation import FAR, discretisation, with_warning
 from bayesjko.inference.followed import without_missed
 from bayesjko.inference.methods import infer_by_method
-from bayesjko.inference.moments import (
-    FAR,
-    MomentOptions,
-    discretisation,
-    moment_problem,
-    with_warning,
-)
-from bayesjko.inference.options import InferenceOptions
+from bayesjko.inference.moments import moment_search, solved
+from bayesjko.inference.options import InferenceOptions, MomentOptions
 from bayesjko.inference.pointwise import with_intervals
 from bayesjko.inference.posterior import Posterior
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.random_walk import unmixed, wandering
 from bayesjko.inference.residual import TimeVariation, residual_problem
 from bayesjko.inference.running import Run
+from bayesjko.inference.search import Search
 from bayesjko.models.bases import Tangent
 from bayesjko.models.data import Snapshots, Standardisation
 from bayesjko.models.energies import LinearEnergy, build_linear_energy
@@ -370,18 +366,31 @@ def linear_problem(
             f"The {likelihood} likelihood takes every snapshot for a sample of its own, which "
             "paired snapshots are not; use the residual likelihood, or read them as unpaired."
         )
-    if likelihood == "flow":
-        return _moment_problem(energy, snapshots, settings, jobs, "flow"), "flow"
     options = inference_options(settings)
+
+    def search(form: Literal["weak", "flow"], begun: Search | None = None, **how: Any) -> Search:
+        return moment_search(
+            energy,
+            snapshots,
+            options,
+            replace(moment_options(settings, form), **how),
+            time_variation=_variation(settings),
+            jobs=jobs,
+            begun=begun,
+        )
+
+    if likelihood == "flow":
+        return _tied(solved(search("flow")), snapshots, settings), "flow"
     if likelihood == "weak":
-        problem = _moment_problem(energy, snapshots, settings, jobs, "weak")
+        problem = _tied(solved(search("weak")), snapshots, settings)
         return with_warning(problem, snapshots, options), "weak"
-    near = enough = False
+    weak = search("weak", most_shift=FAR)
+    fine = enough = False
     try:
-        problem = _moment_problem(energy, snapshots, settings, jobs, "weak", most_shift=FAR)
+        problem = _tied(solved(weak), snapshots, settings)
         time = discretisation(problem, snapshots, options)
-        near = time.close
-        enough = time.fine and _diffuses(problem, options)
+        fine = time.fine
+        enough = fine and _diffuses(problem, options)
     except UnsettledError:
         pass
     if enough:
@@ -391,7 +400,7 @@ def linear_problem(
         )
         return _with_note(problem, note), "weak"
     try:
-        problem = _moment_problem(energy, snapshots, settings, jobs, "flow", near=near)
+        problem = _tied(solved(search("flow", weak, near=fine)), snapshots, settings)
     except UnsettledError:
         problem = _residual_problem(energy, snapshots, settings, jobs, progress)
         note = (
@@ -409,24 +418,6 @@ def linear_problem(
 
 def _with_note(problem: LinearProblem, note: str) -> LinearProblem:
     return replace(problem, notes=(*problem.notes, note))
-
-
-def _moment_problem(
-    energy: LinearEnergy,
-    snapshots: Snapshots,
-    settings: FitSettings,
-    jobs: int,
-    form: Literal["weak", "flow"],
-    *,
-    most_shift: float = np.inf,
-    near: bool = True,
-) -> LinearProblem:
-    options = inference_options(settings)
-    moments = replace(moment_options(settings, form), most_shift=most_shift, near=near)
-    problem = moment_problem(
-        energy, snapshots, options, moments, time_variation=_variation(settings), jobs=jobs
-    )
-    return _tied(problem, snapshots, settings)
 
 
 def _variation(settings: FitSettings) -> TimeVariation:

@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from bayesjko.diagnostics import diagnose
 from bayesjko.fit import RECORDED, inference_options, moment_options, posterior_of, version_of
-from bayesjko.inference.moments import moment_problem, with_warning
+from bayesjko.inference.discretisation import with_warning
+from bayesjko.inference.moments import moment_problem
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual_parts import residual_problem_in_parts
 from bayesjko.inference.running import Run

@@ -10,9 +10,9 @@ import pytest
 from bayesjko.inference.bending import bending
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.equations import Equations
-from bayesjko.inference.moments import MomentOptions, moment_problem
+from bayesjko.inference.moments import moment_problem
 from bayesjko.inference.nuts import infer
-from bayesjko.inference.options import InferenceOptions
+from bayesjko.inference.options import InferenceOptions, MomentOptions
 from bayesjko.inference.resolution import Resolution
 from bayesjko.inference.running import Run
 from bayesjko.inference.target import linear_program

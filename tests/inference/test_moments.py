@@ -5,7 +5,7 @@ import pytest
 
 from bayesjko.demos import demo
 from bayesjko.fit import fit
-from bayesjko.inference import moments
+from bayesjko.inference import search
 from bayesjko.inference.calibration import calibrated_ridge, sandwich
 from bayesjko.inference.conditioning import condition
 from bayesjko.intervals import shortest_interval
@@ -105,7 +105,7 @@ def test_both_ends_of_a_short_interval_tell_more_of_beta_than_its_beginning(monk
     ]
     options = {"likelihood": "flow", "potential": "poly:4", "draws": 400}
     both = [fit(each, **options) for each in snapshots]
-    monkeypatch.setattr(moments, "_MOST_SYMMETRIC", 0.0)
+    monkeypatch.setattr(search, "_MOST_SYMMETRIC", 0.0)
     one = [fit(each, **options) for each in snapshots]
     for result, other in zip(both, one, strict=True):
         ours, theirs = (each.posterior.covariance[0, -1, -1] for each in (result, other))
@@ -122,17 +122,17 @@ def test_long_intervals_have_slopes_of_paths(monkeypatch):
     options = {"likelihood": "flow", "potential": "poly:2", "draws": 8, "tests": 4}
     far = bowl(5, times=(0.0, 0.6, 1.2, 1.8))
     found = fit(far, **options)
-    monkeypatch.setattr(moments, "_nearby", lambda *_, **__: None)
+    monkeypatch.setattr(search.Search, "nearby", lambda _: None)
     np.testing.assert_array_equal(found.beta, fit(far, **options).beta)
 
 
 def test_a_second_solution_is_told(monkeypatch):
     snapshots = bowl(3, n=200)
     options = {"likelihood": "flow", "potential": "poly:2", "draws": 8, "tests": 4}
-    monkeypatch.setattr(moments, "_MOST_SYMMETRIC", 0.0)  # of a slope of paths only
+    monkeypatch.setattr(search, "_MOST_SYMMETRIC", 0.0)  # of a slope of paths only
     usual = fit(snapshots, **options)
     assert not any("two solutions" in note for note in usual.posterior.notes)
-    monkeypatch.setattr(moments, "_APART", 0.0)  # now every end of a search is another one
+    monkeypatch.setattr(search, "_APART", 0.0)  # now every end of a search is another one
     told = [note for note in fit(snapshots, **options).posterior.notes if "two solutions" in note]
     assert len(told) == 1
     assert "no forces at all" in told[0]

@@ -9,8 +9,8 @@ import pytest
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.equations import Equations
-from bayesjko.inference.moments import MomentOptions, moment_problem
-from bayesjko.inference.options import InferenceOptions
+from bayesjko.inference.moments import moment_problem
+from bayesjko.inference.options import InferenceOptions, MomentOptions
 from bayesjko.inference.residual import residual_problem
 from bayesjko.inference.resolution import Resolution
 from bayesjko.inference.whole import Whole

@@ -1,0 +1,466 @@
+"""The search for the solution of moment equations, on paths as fine as they must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+import numpy as np
+from jaxtyping import Float
+
+from bayesjko.inference.conditioning import Conditioned, condition
+from bayesjko.inference.conjugate import balances, conditioned_problem, heard
+from bayesjko.inference.discretisation import FAR, MOST_FAINT, discretisation, in_spreads
+from bayesjko.inference.equations import Equations, Linearised
+from bayesjko.inference.options import InferenceOptions, MomentOptions
+from bayesjko.inference.problem import CLOSE, LinearProblem, OwnNoise, unsettled
+from bayesjko.inference.residual import TimeVariation, residual_problem
+from bayesjko.inference.resolution import Resolution, refined
+from bayesjko.models.errors import InputError
+from bayesjko.models.likelihoods.moments import (
+    GoodnessOfFit,
+    equation_covariance,
+    goodness_of_fit,
+    values_of,
+    without_leverage,
+)
+from bayesjko.models.likelihoods.residual import Statistics
+
+__all__ = ["Found", "Search", "linear_equations", "trapezoidal"]
+
+_HALVINGS = 6
+_SLACK = CLOSE**2  # a coefficient, by which a step may raise the objective: a move of that size
+_TRUSTING = 2  # rounds that keep the prior they start with
+_FREEDOM = 4.0  # factor by which a later round may change it
+_REFINEMENTS = 3  # of the paths, each at what the one before has found
+_MOST_SYMMETRIC = 0.1  # bend of a quadrature that nothing warns of
+_AS_LOOKED_AT = 0.5  # standard deviations of forces, rms, within which paths need not be finer
+_SCOUTS = 2  # copies of each path, to see where a search leads
+_APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
+
+_Linearise = Callable[[Float[np.ndarray, "period K"]], Linearised]
+_IfStrayed = Callable[[Float[np.ndarray, "period K"], Conditioned], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The end of a search.
+
+    Attributes:
+        problem: the equations at it.
+        resolution: what their paths are made of.
+        moved: by the last round, in posterior sds; infinite where no step was a number.
+        notes: sentences for the summary.
+    """
+
+    problem: LinearProblem
+    resolution: Resolution
+    moved: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is a solution."""
+        return self.moved < CLOSE
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """For the solution of moment equations in one of their forms.
+
+    Attributes:
+        equations: of one θ for all intervals, or of one for each.
+        weight: Σ_W⁻¹.
+        options: of the inference: what the prior is decides where the solution lies.
+        moments: of the equations.
+        time_variation: of the energy that is looked for; one that wanders is where that of all
+            intervals is.
+        plain: the equations, trapezoidal in time.
+        first: their solution, where searches start.
+        opening: what paths must be made of there.
+    """
+
+    equations: Equations
+    weight: Float[np.ndarray, "E E"]
+    options: InferenceOptions
+    moments: MomentOptions
+    time_variation: TimeVariation
+    plain: LinearProblem
+    first: Conditioned
+    opening: Resolution | None = None
+
+    @classmethod
+    def of(
+        cls,
+        equations: Equations,
+        weight: Float[np.ndarray, "E E"],
+        options: InferenceOptions,
+        moments: MomentOptions,
+        time_variation: TimeVariation,
+    ) -> Search:
+        """A search that starts from the trapezoid's solution."""
+        plain = trapezoidal(equations, weight)
+        first = conditioned_problem(plain, options)
+        search = cls(equations, weight, options, moments, time_variation, plain, first)
+        return replace(search, opening=search._refined(first.mean, None))
+
+    @property
+    def wanders(self) -> bool:
+        """Whether the energy does."""
+        return self.time_variation == "random-walk"
+
+    @property
+    def trading(self) -> bool:
+        """Whether there is a β, and what may balance it."""
+        energy = self.equations.energy
+        return energy.internal and energy.size > 1
+
+    def corrected(self) -> Found:
+        """The end of a weak search.
+
+        Raises:
+            UnsettledError: it went further than it may.
+        """
+        limit = np.inf if self.wanders else self.moments.most_shift
+        strayed = partial(self._strayed, limit) if np.isfinite(limit) else None
+        return self._settled(self.first, self.opening, strayed=strayed)
+
+    def nearby(self) -> Found | None:
+        """Where snapshots are so close to each other that a slope of paths is the trapezoid's."""
+        if self.trading and self.noise_share() > MOST_FAINT:
+            return None  # near equilibrium, where that of paths is the safer one
+        near = replace(self, moments=replace(self.moments, form="symmetric"))
+        strayed = partial(self._strayed, FAR)
+        for sure in (False, True):
+            try:
+                found = near._settled(self.first, self.opening, strayed=strayed, sure=sure)
+            except InputError:
+                return None
+            if found.settled:
+                break
+        else:
+            return None
+        at = conditioned_problem(found.problem, self.options).mean
+
+        def shared(theta: np.ndarray) -> LinearProblem:
+            corrected = self.equations.corrected(theta, resolution=found.resolution)
+            return linear_equations(self.equations, corrected, self.weight)
+
+        trapezoid = replace(shared(at), plain=self.plain, linearised_at=shared)
+        time = discretisation(trapezoid, self.equations.snapshots, self.options)
+        return found if time.bend <= _MOST_SYMMETRIC else None
+
+    def far(self) -> Found:
+        """Where the slope must be that of paths.
+
+        Raises:
+            UnsettledError: all starts have led to nothing.
+        """
+        again = max(self.equations.period_of) == 0
+        found: Found | None = None
+        try:
+            found = self._settled(self.first, self.opening, if_scouted=again)
+        except InputError:  # one that leaves all data behind
+            if not again:
+                raise
+        if again and (found is None or not found.settled):
+            # what is linear in time may be too far away to start from; what is implicit in it is
+            # nearer
+            coupled = residual_problem(
+                self.equations.energy,
+                self.equations.snapshots,
+                scheme="implicit",
+                seed=self.options.seed,
+            )
+            # a start only: the model's own evidence shrinks more, and holds on to what is hardly
+            # seen
+            nearer = conditioned_problem(coupled, replace(self.options, covariance="model"))
+            # or moves in a direction in which there is nothing but noise; the last try is for good
+            for start, sure, last in (
+                (nearer, False, False),
+                (self.first, True, False),
+                (nearer, False, True),
+            ):
+                try:
+                    found = self._settled(start, if_scouted=not last, sure=sure)
+                except InputError as error:
+                    if last:
+                        raise unsettled() from error
+                else:
+                    if found.settled:
+                        break
+        assert found is not None
+        return found if self.wanders or not found.settled else self._elsewhere(found)
+
+    def linearised(self, resolution: Resolution) -> _Linearise:
+        """θ ↦ the equations near it, in the form that is looked for, of such paths."""
+        forms = {
+            "weak": self.equations.corrected,
+            "symmetric": self.equations.symmetric,
+            "flow": self.equations.flow,
+        }
+        return partial(forms[self.moments.form], resolution=resolution)
+
+    def noise_share(self) -> float:
+        """How much of the trapezoid's information on a β that other terms balance is noise."""
+        equations, (block,) = self.equations, self.plain.blocks
+        gram, shares = block.gram, []
+        for period, balance in enumerate(balances(gram, equations.energy.size)):
+            theta = np.zeros((max(equations.period_of) + 1, len(balance)))
+            theta[period] = balance
+            noise = np.sum(self.weight * equations.slope_covariance(theta))
+            shares.append(float(noise / (theta.ravel() @ gram @ theta.ravel())))
+        return max(shares)
+
+    def _strayed(self, most: float, at: Float[np.ndarray, "period K"], found: Conditioned) -> bool:
+        """Whether it is further from its beginning than it may be."""
+        return self._apart(at - self.first.mean, found.joint_inverse()) > most
+
+    def _apart(self, change: np.ndarray, covariance: np.ndarray) -> float:
+        equations = self.equations
+        return in_spreads(equations.energy, equations.snapshots, change, covariance)
+
+    def _settled(
+        self,
+        start: Conditioned,
+        opening: Resolution | None = None,
+        *,
+        if_scouted: bool = False,
+        strayed: _IfStrayed | None = None,
+        sure: bool = False,
+    ) -> Found:
+        """The equations at their own solution, on paths as fine as they must be.
+
+        Paths whose slope is followed are few copies first, and these alone, if that is asked for,
+        where they lead nowhere; in all directions, or only where they `surely` lead.
+        """
+        current, trusting = start, _TRUSTING
+        resolution, looked = opening or self._refined(current.mean, None), None
+        if self.moments.form == "flow":
+            for _ in range(_REFINEMENTS):
+                found = self._scouted(current, resolution, sure=sure)
+                if not found.settled:
+                    break
+                current, trusting = conditioned_problem(found.problem, self.options), 0
+                before = resolution
+                resolution = self._refined(current.mean, before)
+                if resolution.steps == before.steps:
+                    looked = current.mean
+                    break
+            if if_scouted and not found.settled:
+                return replace(found, resolution=resolution)
+        for _ in range(_REFINEMENTS):
+            problem, moved = self._solved(
+                self.linearised(resolution), current, trusting, strayed=strayed, sure=sure
+            )
+            current = conditioned_problem(problem, self.options)
+            if looked is not None:
+                gone = self._apart(current.mean - looked, current.joint_inverse())
+                if gone < _AS_LOOKED_AT:
+                    break
+            before = resolution
+            resolution = self._refined(current.mean, before)
+            if resolution.as_fine_as(before):
+                break
+        return Found(problem, resolution, moved)
+
+    def _scouted(self, start: Conditioned, resolution: Resolution, *, sure: bool = False) -> Found:
+        """The equations at their own solution on few copies of each path."""
+        coarse = replace(resolution, copies=min(_SCOUTS, resolution.copies))
+        problem, moved = self._solved(self.linearised(coarse), start, sure=sure)
+        return Found(problem, resolution, moved)
+
+    def _elsewhere(self, found: Found) -> Found:
+        """The better of this end of the search and of where one from no forces at all ends.
+
+        The second search is on fewer copies of each path, until it is found to end elsewhere.
+        """
+        here = conditioned_problem(found.problem, self.options)
+        nowhere = np.zeros_like(here.mean)
+        if self.equations.energy.internal:
+            nowhere[:, -1] = np.maximum(here.mean[:, -1], 0.0)
+        start, spread = replace(here, mean=nowhere), here.joint_inverse()
+
+        def away(there: Conditioned) -> float:
+            return self._apart(there.mean - here.mean, spread)
+
+        try:
+            other = self._scouted(start, found.resolution)
+            there = conditioned_problem(other.problem, self.options)
+            if other.settled and away(there) > _APART:
+                other = self._settled(there)
+                there = conditioned_problem(other.problem, self.options)
+        except InputError:  # a search that leaves all data behind
+            return found
+        apart = away(there)
+        if not (other.settled and apart > _APART):
+            return found
+        excess, its = _excess(found.problem, here), _excess(other.problem, there)
+        note = (
+            "The moment equations have two solutions: a second search, from no forces at all, "
+            f"ended {apart:.2g} standard deviations of its forces away. Taken is the one that fits "
+            f"better (χ² a degree of freedom {min(excess, its):.3g}, the other's "
+            f"{max(excess, its):.3g}); the intervals know nothing of the other."
+        )
+        better = found if excess <= its else other
+        return replace(better, moved=found.moved, notes=(note,))
+
+    def _refined(self, theta: np.ndarray, before: Resolution | None) -> Resolution:
+        """What paths must be made of at θ."""
+        equations, weight = self.equations, self.weight
+        intervals = len(equations.period_of)
+        tests = len(weight) // intervals
+        blocks = weight.reshape(intervals, tests, intervals, tests)
+        return refined(
+            partial(equations.ends, theta),
+            partial(values_of, equations.tests),
+            equations.paths,
+            equations.snapshots.weights[:-1],
+            # of the particles that are simulated: paths need be no finer than these can tell
+            [blocks[k, :, k] * equations.shares[k] for k in range(intervals)],
+            before,
+            steps=self.moments.steps,
+            copies=self.moments.copies,
+            jobs=equations.jobs,
+        )
+
+    def _solved(
+        self,
+        linearise: _Linearise,
+        current: Conditioned,
+        trusting: int = _TRUSTING,
+        *,
+        strayed: _IfStrayed | None = None,
+        sure: bool = False,
+    ) -> tuple[LinearProblem, float]:
+        """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale.
+
+        In all directions, or only where the equations `surely` lead.
+
+        Raises:
+            UnsettledError: it has strayed.
+        """
+        weight = self.weight
+        at, precision = current.mean, current.precision
+        here = linearise(at)
+
+        def posed() -> LinearProblem:
+            problem = linear_equations(self.equations, here, weight)
+            return heard(problem, at, searching=True) if sure else problem
+
+        for number in range(self.moments.rounds):
+            problem = posed()
+            if number < trusting:  # far from the solution an evidence is of the linearisation's
+                solution = condition(problem.blocks, precision, problem.noise)  # errors
+            else:
+                solution = conditioned_problem(problem, self.options)
+                bounds = precision / _FREEDOM, precision * _FREEDOM
+                if np.any((solution.precision < bounds[0]) | (solution.precision > bounds[1])):
+                    precision = np.clip(solution.precision, *bounds)
+                    solution = condition(problem.blocks, precision, problem.noise)
+            precision = solution.precision
+            ridge = np.tile(solution.ridge, len(at))
+
+            def objective(found: Linearised, theta: np.ndarray, ridge: np.ndarray = ridge) -> float:
+                if not found.bounded:
+                    return np.inf
+                gap = found.observed - found.jacobian @ theta.ravel()
+                value = gap @ weight @ gap + theta.ravel() ** 2 @ ridge
+                return float(value) if np.isfinite(value) else np.inf
+
+            # Where slope and equations share noise the solution is not where the objective is
+            # least, but not further from there than a standard deviation of each coefficient.
+            before = objective(here, at)
+            aim = min(objective(here, solution.mean), before + at.size)
+            before = max(before, aim) + _SLACK * at.size
+            share = 1.0
+            for _ in range(_HALVINGS):
+                proposal = at + share * (solution.mean - at)
+                there = linearise(proposal)
+                if objective(there, proposal) <= before:
+                    break
+                share *= 0.5
+            if objective(there, proposal) == np.inf:  # nor is any part of the step a number
+                return posed(), np.inf
+            spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
+            moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
+            at, here = proposal, there
+            if strayed is not None and strayed(at, solution):
+                raise unsettled()
+            if moved < CLOSE and number >= trusting:
+                break
+        return posed(), moved
+
+
+def trapezoidal(equations: Equations, weight: Float[np.ndarray, "E E"]) -> LinearProblem:
+    """The equations, trapezoidal in time, which no energy is needed to know."""
+    nowhere = np.zeros((max(equations.period_of) + 1, equations.energy.size))
+    return linear_equations(equations, equations.weak(nowhere), weight)
+
+
+def _excess(problem: LinearProblem, found: Conditioned) -> float:
+    """Of the equations left over, over what they should be."""
+    assert problem.fit_test is not None
+    test = problem.fit_test(found)
+    return test.statistic / test.degrees_of_freedom
+
+
+def linear_equations(
+    equations: Equations, found: Linearised, weight: Float[np.ndarray, "E E"]
+) -> LinearProblem:
+    """What the equations near some θ say of it, for inference to use.
+
+    Raises:
+        UnsettledError: they are not of numbers, since particles escape.
+    """
+    energy, periods = equations.energy, max(equations.period_of) + 1
+    if found.crossed is not None and not found.bounded:
+        raise unsettled()
+    weighted = weight @ found.jacobian
+    gram = found.jacobian.T @ weighted
+    moment = weighted.T @ found.observed
+    own_noise, crossed = None, found.crossed
+    if crossed is not None:
+        moment = gram @ found.at + crossed.score
+        # a priori a particle diffuses no more than through the population in half of that time
+        widest = 1.0 / float(np.sum(equations.snapshots.durations))
+        own_noise = OwnNoise(gram, partial(crossed.informing, gram), crossed.bias, widest)
+    statistics = Statistics(
+        gram=gram,
+        moment=moment,
+        square=float(found.observed @ weight @ found.observed),
+        count=float(len(found.observed)),
+    )
+
+    @cache  # no round of a search that keeps its prior asks for it
+    def covariance() -> Float[np.ndarray, "E E"]:
+        return equation_covariance(without_leverage(found.sides(), weight))
+
+    @cache
+    def meat() -> Float[np.ndarray, "P P"]:
+        return weighted.T @ covariance() @ weighted
+
+    def fit_test(
+        conditioned: Conditioned, mixed: Float[np.ndarray, "P P"] | None = None
+    ) -> GoodnessOfFit:
+        jacobian = found.jacobian if mixed is None else found.jacobian @ mixed
+        ridge = np.tile(conditioned.ridge, periods)
+        if crossed is None:
+            inverse = conditioned.joint_inverse()
+        else:  # what is left over was lessened by the noise of X as well
+            shared = gram if mixed is None else mixed.T @ gram @ mixed
+            inverse = np.linalg.inv(shared + np.diag(ridge))
+        left = found.observed - jacobian @ conditioned.mean.ravel()
+        return goodness_of_fit(left, weight, jacobian, inverse, covariance(), ridge)
+
+    return LinearProblem(
+        energy,
+        (statistics,),
+        periods,
+        1.0,
+        lambda _: meat(),
+        fit_test,
+        beta_prior="half-normal",
+        own_noise=own_noise,
+    )
