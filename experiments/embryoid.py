@@ -29,6 +29,12 @@ METHODS = {
 """One energy for each interval on a rich basis and on a poor one, one for all times, and one that
 wanders."""
 
+ALIKE = {
+    "static_50": {"potential": "rbf:50:2", "likelihood": "residual"},
+    "flow": {"potential": "rbf:50:2", "likelihood": "flow"},
+}
+"""One for all times on the poor basis, by couplings and by moments of paths."""
+
 STAND_IN = {
     "potential": "double_well",
     "beta": 0.2,
@@ -43,7 +49,7 @@ EXPERIMENT = Experiment(
     question="How well is the next snapshot of embryoid bodies predicted for cells that were held "
     "out, and how well are whole snapshots that were left out?",
     studies=(
-        Study({"one step": Cells(FILE)}, METHODS, 5, predict),
+        Study({"one step": Cells(FILE)}, {**METHODS, **ALIKE}, 5, predict),
         Study(
             {
                 "without 1": Cells(FILE, left_out=(1,)),
@@ -51,7 +57,7 @@ EXPERIMENT = Experiment(
                 "without 3": Cells(FILE, left_out=(3,)),
                 "without 1 and 3": Cells(FILE, left_out=(1, 3)),
             },
-            {"piecewise": METHODS["piecewise"]},
+            {"piecewise": METHODS["piecewise"], **ALIKE},
             1,
             predict,
         ),
