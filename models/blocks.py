@@ -18,6 +18,7 @@ __all__ = [
     "blocks",
     "evenly",
     "mapped",
+    "paths_at_once",
     "weighted_blocks",
     "whole_blocks",
 ]
@@ -25,12 +26,22 @@ __all__ = [
 _ROWS = 256  # small, since what fills up the last block is computed for nothing
 _ROWS_AT_ONCE = 4096  # of an accelerator, which is as quick with many as with few
 _MANY = 2048  # rows of all copies together, beside which a call's own time is small
+_PATHS = 8  # as if each particle had so many: a block of paths is so many of other work's
 _FEW_NUMBERS = 2**18  # that these may be at once
 
 
 def block_rows() -> int:
     """Rows of a block."""
     return _ROWS if jax.default_backend() == "cpu" else _ROWS_AT_ONCE
+
+
+def paths_at_once(numbers: int) -> int:
+    """Paths of a block, each of so many numbers: on a CPU no more than its caches hold."""
+    rows = block_rows()
+    size = _PATHS * rows
+    while rows < size and size * numbers > _FEW_NUMBERS and jax.default_backend() == "cpu":
+        size //= 2
+    return size
 
 
 def whole_blocks(count: int) -> int:

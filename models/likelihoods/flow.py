@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bayesjko.models.bases import Basis
-from bayesjko.models.blocks import block_rows
+from bayesjko.models.blocks import paths_at_once
 from bayesjko.models.energies import Field, LinearEnergy
 from bayesjko.models.precision import double
 
@@ -24,7 +24,6 @@ __all__ = ["Paths", "box_of", "mean_of_paths", "moments_of_paths", "simulate_pat
 
 _ROOM = 3.0  # how far beyond the data, in units of their range, a path may wander
 _GROUP = 4  # steps compiled together
-_PATHS = 8  # as if each particle had so many: a block is so many times those of other work
 _PART = 64  # paths of particles of one fold whose slopes are summed at once
 _SMALLEST = 1e-6  # β below which noise is taken as this: its square root has no slope at zero
 
@@ -159,7 +158,7 @@ def moments_of_paths(
 
 
 class _Start(NamedTuple):
-    """A block of particles, each as many times as it has paths: all blocks are of one size.
+    """A block of particles, each as many times as it has paths: an energy's are of one size.
 
     Attributes:
         own: which particles; −1 fills up and weighs nothing.
@@ -206,7 +205,7 @@ def _starts(
     """These particles in blocks; all at once where they feel each other."""
     noise = np.asarray(paths.noise)
     copies, steps, _, d = noise.shape
-    size = _together(copies) * (_PATHS * block_rows() // _PART)
+    size = _together(copies) * (paths_at_once(d * energy.size) // _PART)
     if energy.interaction is not None:
         size *= -(-len(rows) // size)
     for first in range(0, len(rows), size):
