@@ -165,7 +165,7 @@ def compare(
     interaction of a population whose mean stays), the simpler prior wins, not the truth. And where
     a likelihood misses what happens between snapshots, or the potential's basis misses the
     potential, a further term is called for to make up for it: prefer `weak` to `residual`, and
-    short sampling intervals, of which `flow` says too little about β to call for it.
+    short sampling intervals, of which `flow` mostly says too little about β to call for it.
 
     The arguments and errors are those of `select`.
     """

@@ -116,6 +116,22 @@ def test_weak_moments(beside):
     beside("weak moments of 10⁵, rbf:119", ours, "BLAS, their product", product, rounds=3)
 
 
+def test_bends_in_ten_dimensions(beside):
+    """Hessians of poly:2 along paths; differentiated twice they took 600 times their gradients."""
+    basis = Polynomial.of_degree(2, 10)
+    theta = jnp.linspace(-1.0, 1.0, basis.size)
+    points = jnp.asarray(np.random.default_rng(3).normal(size=(2048, 10)))
+    bend = jax.jit(jax.vmap(lambda x: basis.hessian(x, theta)))
+    slope = jax.jit(jax.vmap(lambda x: basis.gradient(x) @ theta))
+    beside(
+        "Hessians of poly:2 in ten dimensions",
+        lambda: bend(points).block_until_ready(),
+        "their gradients",
+        lambda: slope(points).block_until_ready(),
+        most=1.0,
+    )
+
+
 def test_steps_of_a_forecast(beside):
     """50 clouds of 1,000 particles, 20 steps, beside the same potential written by hand."""
     energy = build_linear_energy(snapshots(1000), potential="poly:4", internal=True)

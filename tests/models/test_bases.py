@@ -108,6 +108,18 @@ def test_hessians_of_many_monomials_match_autodiff(monkeypatch):
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-10)
 
 
+def test_derivatives_of_monomials_in_many_dimensions_match_autodiff():
+    basis = Polynomial.of_degree(3, 5)
+    points, theta = RNG.normal(size=(6, 5)), jnp.asarray(RNG.normal(size=basis.size))
+    points[0], points[1, :2] = 0.0, 0.0
+    _, gradient, laplacian = at(basis, points)
+    for found, expected in (
+        *zip((gradient, laplacian), differentiated(basis, points), strict=True),
+        bent(basis, points, theta),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-10)
+
+
 @pytest.mark.parametrize("label", PLAIN)
 def test_an_average_over_a_cloud_is_the_sum_over_its_particles(label):
     basis = construct(label)
