@@ -57,7 +57,7 @@ EXPERIMENT = Experiment(
                 "without 3": Cells(FILE, left_out=(3,)),
                 "without 1 and 3": Cells(FILE, left_out=(1, 3)),
             },
-            {"piecewise": METHODS["piecewise"], **ALIKE},
+            {"piecewise": METHODS["piecewise"]},
             1,
             predict,
         ),

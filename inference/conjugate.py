@@ -220,8 +220,10 @@ def _by_evidence(problem: LinearProblem, options: InferenceOptions) -> Condition
             least = _FAINT * np.max(typical[term]) / found.noise
             precision[term] = np.maximum(precision[term], least)
         found = condition(problem.blocks, found.noise * precision, problem.noise)
-    # With own noise, once that is known; of several periods β is never told, and the fit says so.
-    if problem.own_noise is not None or problem.periods > 1:
+    # With own noise, once that is known. Of several periods β is never told, and the fit says so.
+    # Of terms that trade with each other too it is not told before these are told apart, and there
+    # no prior need have room for any β.
+    if problem.own_noise is not None or problem.periods > 1 or len(terms) > 1:
         return found
     ridge = _holding(problem, gram, found.mean, found.ridge)
     if np.array_equal(ridge, found.ridge):

@@ -237,3 +237,19 @@ def test_calibrated_scale_is_the_most_probable_one():
     grid = found[0] * np.exp(np.linspace(-3, 3, 61))
     assert np.ptp(found) == 0.0
     assert log_evidence(found[0]) >= max(map(log_evidence, grid)) - 1e-4
+
+
+def test_no_room_is_made_for_any_beta_where_two_terms_trade():
+    """A quadratic V and W, the mean at rest: a wide prior would put β at ten times the truth."""
+    snapshots = simulate(
+        "quadratic",
+        interaction="quadratic",
+        beta=0.2,
+        start="normal",
+        particles=500,
+        tau=0.05,
+        seed=1,
+    )
+    options = {"likelihood": "residual", "potential": "poly:4", "interaction": "poly:4"}
+    result = fit(snapshots, **options, draws=8)
+    assert result.beta.mean() < 1.0
