@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import io
 import json
 import math
@@ -58,7 +57,6 @@ def run_command(
     """
     try:
         parsed = _parse(name, options, arguments)
-        gc.freeze()  # what is imported stays, and no collection need look through it
         keep_compiled()
         code = action(parsed) or 0
         sys.stdout.flush()

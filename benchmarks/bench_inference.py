@@ -117,7 +117,7 @@ def test_weak_moments(beside):
 
 
 def test_bends_in_ten_dimensions(beside):
-    """Hessians of poly:2 along paths; differentiated twice they took 600 times their gradients."""
+    """Hessians of poly:2 along paths, of the terms that are not zero, beside its gradients."""
     basis = Polynomial.of_degree(2, 10)
     theta = jnp.linspace(-1.0, 1.0, basis.size)
     points = jnp.asarray(np.random.default_rng(3).normal(size=(2048, 10)))

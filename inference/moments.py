@@ -17,14 +17,14 @@ from bayesjko.inference.equations import Equations
 from bayesjko.inference.options import InferenceOptions, MomentOptions
 from bayesjko.inference.problem import LinearProblem, at_rest
 from bayesjko.inference.residual import TimeVariation, period_of_interval
-from bayesjko.inference.search import Found, Search, linear_equations, trapezoidal
+from bayesjko.inference.search import Found, Search, trapezoidal
 from bayesjko.inference.whole import Whole
 from bayesjko.models.bases.rbf import sampled
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.likelihoods.moments import build_tests, values_of, weight_of
 
-__all__ = ["moment_problem", "moment_search", "solved"]
+__all__ = ["moment_search", "solved"]
 
 _LEAST_SHRINKAGE = 0.02
 _PARTICLES_A_TEST = 3.5  # at the least, in the smallest snapshot: fewer say nothing of a covariance
@@ -39,30 +39,6 @@ def room_for(tests: int) -> int:
     the covariance knows.
     """
     return max(_FEWEST_HELD, _HELD // tests)
-
-
-def moment_problem(
-    energy: LinearEnergy,
-    snapshots: Snapshots,
-    options: InferenceOptions,
-    moments: MomentOptions,
-    *,
-    time_variation: TimeVariation = "static",
-    whole: Whole | None = None,
-    jobs: int = 1,
-) -> LinearProblem:
-    """Moment equations linearised at their own solution: `moment_search`, `solved`."""
-    return solved(
-        moment_search(
-            energy,
-            snapshots,
-            options,
-            moments,
-            time_variation=time_variation,
-            whole=whole,
-            jobs=jobs,
-        )
-    )
 
 
 def moment_search(
@@ -142,12 +118,12 @@ def solved(search: Search) -> LinearProblem:
         periods = period_of_interval(intervals, search.time_variation)
         search = replace(search, equations=replace(search.equations, period_of=periods))
         plain = trapezoidal(search.equations, search.weight)
-        problem = _near(search, found, at)
+        problem = search.near(resolution, at)
     problem = replace(
         problem,
         plain=plain,
         faint=faint,
-        linearised_at=partial(_near, search, found),
+        linearised_at=partial(search.near, resolution),
         notes=(resolution.describe(), *found.notes) if simulated else (),
         bending=partial(bending, search.equations, search.weight, resolution)
         if simulated
@@ -159,9 +135,3 @@ def solved(search: Search) -> LinearProblem:
     if search.wanders:
         return problem
     return at_rest(without_own_noise(problem, search.options), found.moved)
-
-
-def _near(search: Search, found: Found, theta: np.ndarray) -> LinearProblem:
-    """The equations near θ, of the paths that were fine enough where they are solved."""
-    linearised = search.linearised(found.resolution)(theta)
-    return linear_equations(search.equations, linearised, search.weight)

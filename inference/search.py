@@ -130,23 +130,22 @@ class Search:
         """Where snapshots are so close to each other that a slope of paths is the trapezoid's."""
         if self.trading and self.noise_share() > MOST_FAINT:
             return None  # near equilibrium, where that of paths is the safer one
-        near = replace(self, moments=replace(self.moments, form="symmetric"))
+        weak, symmetric = (
+            replace(self, moments=replace(self.moments, form=form))
+            for form in ("weak", "symmetric")
+        )
         strayed = partial(self._strayed, FAR)
         for sure in (False, True):
             try:
-                found = near._settled(self.first, self.opening, strayed=strayed, sure=sure)
+                found = symmetric._settled(self.first, self.opening, strayed=strayed, sure=sure)
             except InputError:
                 return None
             if found.settled:
                 break
         else:
             return None
+        shared = partial(weak.near, found.resolution)
         at = conditioned_problem(found.problem, self.options).mean
-
-        def shared(theta: np.ndarray) -> LinearProblem:
-            corrected = self.equations.corrected(theta, resolution=found.resolution)
-            return linear_equations(self.equations, corrected, self.weight)
-
         trapezoid = replace(shared(at), plain=self.plain, linearised_at=shared)
         time = discretisation(trapezoid, self.equations.snapshots, self.options)
         return found if time.bend <= _MOST_SYMMETRIC else None
@@ -193,14 +192,10 @@ class Search:
         assert found is not None
         return found if self.wanders or not found.settled else self._elsewhere(found)
 
-    def linearised(self, resolution: Resolution) -> _Linearise:
-        """θ ↦ the equations near it, in the form that is looked for, of such paths."""
-        forms = {
-            "weak": self.equations.corrected,
-            "symmetric": self.equations.symmetric,
-            "flow": self.equations.flow,
-        }
-        return partial(forms[self.moments.form], resolution=resolution)
+    def near(self, resolution: Resolution, theta: Float[np.ndarray, "period K"]) -> LinearProblem:
+        """The equations near θ, in the form that is looked for, of such paths."""
+        linearised = self._linearised(resolution)(theta)
+        return linear_equations(self.equations, linearised, self.weight)
 
     def noise_share(self) -> float:
         """How much of the trapezoid's information on a β that other terms balance is noise."""
@@ -212,6 +207,14 @@ class Search:
             noise = np.sum(self.weight * equations.slope_covariance(theta))
             shares.append(float(noise / (theta.ravel() @ gram @ theta.ravel())))
         return max(shares)
+
+    def _linearised(self, resolution: Resolution) -> _Linearise:
+        forms = {
+            "weak": self.equations.corrected,
+            "symmetric": self.equations.symmetric,
+            "flow": self.equations.flow,
+        }
+        return partial(forms[self.moments.form], resolution=resolution)
 
     def _strayed(self, most: float, at: Float[np.ndarray, "period K"], found: Conditioned) -> bool:
         """Whether it is further from its beginning than it may be."""
@@ -252,7 +255,7 @@ class Search:
                 return replace(found, resolution=resolution)
         for _ in range(_REFINEMENTS):
             problem, moved = self._solved(
-                self.linearised(resolution), current, trusting, strayed=strayed, sure=sure
+                self._linearised(resolution), current, trusting, strayed=strayed, sure=sure
             )
             current = conditioned_problem(problem, self.options)
             if looked is not None:
@@ -268,7 +271,7 @@ class Search:
     def _scouted(self, start: Conditioned, resolution: Resolution, *, sure: bool = False) -> Found:
         """The equations at their own solution on few copies of each path."""
         coarse = replace(resolution, copies=min(_SCOUTS, resolution.copies))
-        problem, moved = self._solved(self.linearised(coarse), start, sure=sure)
+        problem, moved = self._solved(self._linearised(coarse), start, sure=sure)
         return Found(problem, resolution, moved)
 
     def _elsewhere(self, found: Found) -> Found:

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from bayesjko.diagnostics import diagnose
 from bayesjko.fit import RECORDED, inference_options, moment_options, posterior_of, version_of
 from bayesjko.inference.discretisation import with_warning
-from bayesjko.inference.moments import moment_problem
+from bayesjko.inference.moments import moment_search, solved
 from bayesjko.inference.problem import LinearProblem
 from bayesjko.inference.residual_parts import residual_problem_in_parts
 from bayesjko.inference.running import Run
@@ -121,10 +121,8 @@ def _problem(
             seed=settings.seed,
         )
     options, equations = inference_options(settings), moment_options(settings)
-    problem = moment_problem(
-        energy, kept, options, equations, time_variation=variation, whole=whole
-    )
-    return with_warning(problem, kept, options)
+    search = moment_search(energy, kept, options, equations, time_variation=variation, whole=whole)
+    return with_warning(solved(search), kept, options)
 
 
 def _digest(population: Population, facts: list[Facts]) -> str:

@@ -124,7 +124,7 @@ class Polynomial(Basis):
     def _powers(self, x: Float[Array, " d"], order: int) -> list[Float[Array, " J"]]:
         """The `order`-th derivatives of x_i^{α_ji} in x_i, for each i, without 0/0 at the origin.
 
-        Chosen number by number: looked up in a table they would be ten times as slow.
+        Chosen number by number, which is quicker than to look them up in a table.
         """
         powers, each = self._up_to_highest(x), []
         for i, exponents in enumerate(np.array(self.exponents).T):

@@ -10,7 +10,7 @@ import pytest
 from bayesjko.inference.bending import bending
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.equations import Equations
-from bayesjko.inference.moments import moment_problem
+from bayesjko.inference.moments import moment_search, solved
 from bayesjko.inference.nuts import infer
 from bayesjko.inference.options import InferenceOptions, MomentOptions
 from bayesjko.inference.resolution import Resolution
@@ -44,7 +44,7 @@ def snapshots():
 def test_it_is_the_estimating_function_itself(snapshots, internal):
     """On all particles and all copies: what the equations at θ say, and nothing else."""
     energy = build_linear_energy(snapshots, potential="poly:2", internal=internal)
-    problem = moment_problem(energy, snapshots, OPTIONS, MOMENTS)
+    problem = solved(moment_search(energy, snapshots, OPTIONS, MOMENTS))
     found = conditioned_problem(problem, OPTIONS)
     pooled = np.concatenate(snapshots.particles)
     tests = build_tests(energy, pooled, bumps=4, most=42, seed=OPTIONS.seed)
@@ -77,7 +77,7 @@ def test_it_is_the_estimating_function_itself(snapshots, internal):
 
 def test_a_sampler_finds_what_a_grid_finds(snapshots):
     energy = build_linear_energy(snapshots, potential="poly:2", internal=False)
-    problem = moment_problem(energy, snapshots, OPTIONS, MOMENTS)
+    problem = solved(moment_search(energy, snapshots, OPTIONS, MOMENTS))
     found = conditioned_problem(problem, OPTIONS)
     posterior = infer(problem, OPTIONS, Run())
     low, high = posterior.draws[:, 0].min(axis=0), posterior.draws[:, 0].max(axis=0)

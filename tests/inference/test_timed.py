@@ -9,7 +9,7 @@ import pytest
 from bayesjko.inference.calibration import sandwich
 from bayesjko.inference.conjugate import conditioned_problem
 from bayesjko.inference.equations import Equations
-from bayesjko.inference.moments import moment_problem
+from bayesjko.inference.moments import moment_search, solved
 from bayesjko.inference.options import InferenceOptions, MomentOptions
 from bayesjko.inference.residual import residual_problem
 from bayesjko.inference.resolution import Resolution
@@ -155,7 +155,9 @@ def test_a_rate_of_change_is_found(likelihood):
     if likelihood == "residual":
         problem = residual_problem(energy, DATA, scheme="midpoint")
     else:
-        problem = moment_problem(energy, DATA, OPTIONS, MomentOptions(form=likelihood, bumps=4))
+        problem = solved(
+            moment_search(energy, DATA, OPTIONS, MomentOptions(form=likelihood, bumps=4))
+        )
     options = replace(OPTIONS, prior_scale=10.0)
     found = conditioned_problem(problem, options)
     covariance = sandwich(found, problem.meat(found.mean))
