@@ -200,7 +200,7 @@ EXPERIMENT = Experiment(
         Study(
             _relaxation(500, 200, {"potential": "poly:4"}, (0.4, 0.5, 0.7, 0.9, 1.1)),
             {"flow": {"likelihood": "flow"}},
-            40,
+            15,
             sample_next,
         ),
     ),

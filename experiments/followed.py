@@ -14,7 +14,7 @@ METHODS = {**SCHEMES, "residual": {"likelihood": "residual"}}
 EXPERIMENT = Experiment(
     question="How far apart may snapshots of the same particles be before a scheme is wrong about "
     "the drift, about β, or about how sure it is?",
-    studies=(Study(apart(1000, INTERVALS, paired=True), METHODS, 10, recover),),
+    studies=(Study(apart(1000, INTERVALS, paired=True), METHODS, 4, recover),),
     smoke=(
         Study(
             apart(100, (0.05,), ("tilted_double_well",), paired=True),

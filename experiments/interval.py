@@ -151,9 +151,9 @@ EXPERIMENT = Experiment(
     question="How far apart may snapshots be before a likelihood is wrong about the drift, about "
     "β, or about how sure it is?",
     studies=(
-        # an hour on two cores: most of it for what intervals are promised of
-        Study(apart(1000, INTERVALS[:-1], _WELLS), _FLOW, 50, recover),
-        Study(apart(1000, INTERVALS[-1:], _WELLS), _FLOW, 5, recover),
+        # most of the time for what intervals are promised of; --replicates 50 for two digits
+        Study(apart(1000, INTERVALS[:-1], _WELLS), _FLOW, 20, recover),
+        Study(apart(1000, INTERVALS[-1:], _WELLS), _FLOW, 3, recover),
         Study(apart(1000, INTERVALS, _WELLS), _OTHERS, 3, recover),
         Study(apart(1000, INTERVALS, ("quadratic", "wavy_plateau")), METHODS, 1, recover),
         Study(apart(1000, (0.05,), ("tilted_double_well",)), NETWORK, 1, recover),

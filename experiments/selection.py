@@ -122,7 +122,7 @@ EXPERIMENT = Experiment(
         Study(
             _truths(1000, 6, {"potential": "poly:4", "interaction": "fourier:6"}),
             METHODS,
-            25,
+            15,
             compete,
         ),
     ),

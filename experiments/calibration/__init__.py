@@ -118,17 +118,17 @@ EXPERIMENT = Experiment(
     question="Do intervals hold the truth as often as they say, on data that the true process made "
     "(unpaired, continuous time) and on data that the model itself made (ranks)?",
     studies=(
-        Study(_truths(1000, (80, 50)), _only(*CLAIMED), 50, recover),
+        Study(_truths(1000, (80, 50)), _only(*CLAIMED), 20, recover),
         # snapshots this far apart are for the residual or the flow, whose mean field takes minutes
-        Study({"attraction": _attraction("fourier:12")}, _only("residual"), 50, recover),
-        Study(_noisy(1000, 80), _only("weak"), 50, recover),
+        Study({"attraction": _attraction("fourier:12")}, _only("residual"), 20, recover),
+        Study(_noisy(1000, 80), _only("weak"), 20, recover),
         Study({"regression": Regression()}, CLOSED, 100, rank_counts),
-        Study(_truths(1000, (80, 50)), _only("bootstrap"), 12, recover),
-        Study(_truths(1000, (80, 50)), _only("residual_explicit", "residual_model"), 40, recover),
-        Study({"wavy_plateau": _truths(1000, (80, 50))["wavy_plateau"]}, NETWORKS, 5, recover),
-        Study({"attraction": _attraction("fourier:12")}, INTERACTIONS, 2, recover),
+        Study(_truths(1000, (80, 50)), _only("bootstrap"), 5, recover),
+        Study(_truths(1000, (80, 50)), _only("residual_explicit", "residual_model"), 20, recover),
+        Study({"wavy_plateau": _truths(1000, (80, 50))["wavy_plateau"]}, NETWORKS, 3, recover),
+        Study({"attraction": _attraction("fourier:12")}, INTERACTIONS, 1, recover),
         # paths under many bumps take half a minute a fit; `interval` says more of the flow
-        Study(_without(_truths(1000, (80, 50)), "wavy_plateau"), _only("flow"), 40, recover),
+        Study(_without(_truths(1000, (80, 50)), "wavy_plateau"), _only("flow"), 20, recover),
     ),
     smoke=(
         Study(
