@@ -38,9 +38,11 @@ _MOST_SYMMETRIC = 0.1  # bend of a quadrature that nothing warns of
 _AS_LOOKED_AT = 0.5  # standard deviations of forces, rms, within which paths need not be finer
 _SCOUTS = 2  # copies of each path, to see where a search leads
 _APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
+_BACK = 1.0  # within which a second search is on its way to the first one's end
 
 _Linearise = Callable[[Float[np.ndarray, "period K"]], Linearised]
-_IfStrayed = Callable[[Float[np.ndarray, "period K"], Conditioned], bool]
+_Watch = Callable[[Float[np.ndarray, "period K"], Conditioned], bool]
+"""Where a round has led, and what it found ↦ whether that is enough; raises where it is too far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +125,8 @@ class Search:
             UnsettledError: it went further than it may.
         """
         limit = np.inf if self.wanders else self.moments.most_shift
-        strayed = partial(self._strayed, limit) if np.isfinite(limit) else None
-        return self._settled(self.first, self.opening, strayed=strayed)
+        watch = partial(self._strayed, limit) if np.isfinite(limit) else None
+        return self._settled(self.first, self.opening, watch=watch)
 
     def nearby(self) -> Found | None:
         """Where snapshots are so close to each other that a slope of paths is the trapezoid's."""
@@ -134,10 +136,10 @@ class Search:
             replace(self, moments=replace(self.moments, form=form))
             for form in ("weak", "symmetric")
         )
-        strayed = partial(self._strayed, FAR)
+        watch = partial(self._strayed, FAR)
         for sure in (False, True):
             try:
-                found = symmetric._settled(self.first, self.opening, strayed=strayed, sure=sure)
+                found = symmetric._settled(self.first, self.opening, watch=watch, sure=sure)
             except InputError:
                 return None
             if found.settled:
@@ -217,8 +219,10 @@ class Search:
         return partial(forms[self.moments.form], resolution=resolution)
 
     def _strayed(self, most: float, at: Float[np.ndarray, "period K"], found: Conditioned) -> bool:
-        """Whether it is further from its beginning than it may be."""
-        return self._apart(at - self.first.mean, found.joint_inverse()) > most
+        """Ends a search that is further from its beginning than it may be."""
+        if self._apart(at - self.first.mean, found.joint_inverse()) > most:
+            raise unsettled()
+        return False
 
     def _apart(self, change: np.ndarray, covariance: np.ndarray) -> float:
         equations = self.equations
@@ -230,13 +234,13 @@ class Search:
         opening: Resolution | None = None,
         *,
         if_scouted: bool = False,
-        strayed: _IfStrayed | None = None,
+        watch: _Watch | None = None,
         sure: bool = False,
     ) -> Found:
         """The equations at their own solution, on paths as fine as they must be.
 
-        Paths whose slope is followed are few copies first, and these alone, if that is asked for,
-        where they lead nowhere; in all directions, or only where they `surely` lead.
+        Paths are few copies first. Where their slope is followed, these alone, if that is asked
+        for, where they lead nowhere; in all directions, or only where they `surely` lead.
         """
         current, trusting = start, _TRUSTING
         resolution, looked = opening or self._refined(current.mean, None), None
@@ -246,32 +250,46 @@ class Search:
                 if not found.settled:
                     break
                 current, trusting = conditioned_problem(found.problem, self.options), 0
-                before = resolution
+                if looked is not None and self._as_looked_at(looked, current):
+                    break
+                before, looked = resolution, current.mean
                 resolution = self._refined(current.mean, before)
                 if resolution.steps == before.steps:
-                    looked = current.mean
                     break
             if if_scouted and not found.settled:
                 return replace(found, resolution=resolution)
+        elif self.moments.form == "weak":
+            found = self._scouted(current, resolution, watch=watch, sure=sure)
+            if found.settled:
+                current, trusting = conditioned_problem(found.problem, self.options), 0
         for _ in range(_REFINEMENTS):
             problem, moved = self._solved(
-                self._linearised(resolution), current, trusting, strayed=strayed, sure=sure
+                self._linearised(resolution), current, trusting, watch=watch, sure=sure
             )
             current = conditioned_problem(problem, self.options)
-            if looked is not None:
-                gone = self._apart(current.mean - looked, current.joint_inverse())
-                if gone < _AS_LOOKED_AT:
-                    break
+            if looked is not None and self._as_looked_at(looked, current):
+                break
             before = resolution
             resolution = self._refined(current.mean, before)
             if resolution.as_fine_as(before):
                 break
         return Found(problem, resolution, moved)
 
-    def _scouted(self, start: Conditioned, resolution: Resolution, *, sure: bool = False) -> Found:
+    def _as_looked_at(self, looked: np.ndarray, found: Conditioned) -> bool:
+        """Whether paths are as fine as they must be where they were looked at."""
+        return self._apart(found.mean - looked, found.joint_inverse()) < _AS_LOOKED_AT
+
+    def _scouted(
+        self,
+        start: Conditioned,
+        resolution: Resolution,
+        *,
+        watch: _Watch | None = None,
+        sure: bool = False,
+    ) -> Found:
         """The equations at their own solution on few copies of each path."""
         coarse = replace(resolution, copies=min(_SCOUTS, resolution.copies))
-        problem, moved = self._solved(self._linearised(coarse), start, sure=sure)
+        problem, moved = self._solved(self._linearised(coarse), start, watch=watch, sure=sure)
         return Found(problem, resolution, moved)
 
     def _elsewhere(self, found: Found) -> Found:
@@ -288,8 +306,11 @@ class Search:
         def away(there: Conditioned) -> float:
             return self._apart(there.mean - here.mean, spread)
 
+        def returned(at: Float[np.ndarray, "period K"], _: Conditioned) -> bool:
+            return self._apart(at - here.mean, spread) < _BACK
+
         try:
-            other = self._scouted(start, found.resolution)
+            other = self._scouted(start, found.resolution, watch=returned)
             there = conditioned_problem(other.problem, self.options)
             if other.settled and away(there) > _APART:
                 other = self._settled(there)
@@ -334,15 +355,13 @@ class Search:
         current: Conditioned,
         trusting: int = _TRUSTING,
         *,
-        strayed: _IfStrayed | None = None,
+        watch: _Watch | None = None,
         sure: bool = False,
     ) -> tuple[LinearProblem, float]:
         """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale.
 
-        In all directions, or only where the equations `surely` lead.
-
-        Raises:
-            UnsettledError: it has strayed.
+        In all directions, or only where the equations `surely` lead; until it moves no more, or
+        who watches has seen enough.
         """
         weight = self.weight
         at, precision = current.mean, current.precision
@@ -389,9 +408,8 @@ class Search:
             spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
             moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
             at, here = proposal, there
-            if strayed is not None and strayed(at, solution):
-                raise unsettled()
-            if moved < CLOSE and number >= trusting:
+            seen_enough = watch is not None and watch(at, solution)
+            if seen_enough or (moved < CLOSE and number >= trusting):
                 break
         return posed(), moved
 
