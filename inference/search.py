@@ -38,7 +38,7 @@ _MOST_SYMMETRIC = 0.1  # bend of a quadrature that nothing warns of
 _AS_LOOKED_AT = 0.5  # standard deviations of forces, rms, within which paths need not be finer
 _SCOUTS = 2  # copies of each path, to see where a search leads
 _APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
-_BACK = 1.0  # within which a second search is on its way to the first one's end
+_BACK = 1.0 / 3.0  # of that: from there a second search ends where the first one has
 
 _Linearise = Callable[[Float[np.ndarray, "period K"]], Linearised]
 _Watch = Callable[[Float[np.ndarray, "period K"], Conditioned], bool]
@@ -307,7 +307,7 @@ class Search:
             return self._apart(there.mean - here.mean, spread)
 
         def returned(at: Float[np.ndarray, "period K"], _: Conditioned) -> bool:
-            return self._apart(at - here.mean, spread) < _BACK
+            return self._apart(at - here.mean, spread) < _BACK * _APART
 
         try:
             other = self._scouted(start, found.resolution, watch=returned)
