@@ -61,6 +61,7 @@ EXPERIMENT = Experiment(
             1,
             predict,
         ),
+        Study({"without 2": Cells(FILE, left_out=(2,))}, ALIKE, 1, predict),
     ),
     smoke=(
         Study(

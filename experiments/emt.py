@@ -23,11 +23,18 @@ METHODS = {
 }
 """One energy for each interval, also on a basis of fewer and wider bumps, and one for all times."""
 
+ALIKE = {
+    "static_20": {"potential": "rbf:20:2", "likelihood": "residual"},
+    "flow": {"potential": "rbf:20:2", "likelihood": "flow"},
+}
+"""One for all times on a poor basis, by couplings and by moments of paths."""
+
 EXPERIMENT = Experiment(
     question="How well is the next snapshot of an epithelial-to-mesenchymal transition predicted "
     "for cells that were held out, and how well are whole snapshots that were left out?",
     studies=(
         Study({"one step": Cells(FILE, OPTIONS)}, METHODS, 5, predict),
+        Study({"one step": Cells(FILE, OPTIONS)}, ALIKE, 1, predict),
         Study(
             {
                 "without 1": Cells(FILE, OPTIONS, left_out=(1,)),

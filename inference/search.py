@@ -68,6 +68,25 @@ class Found:
 
 
 @dataclass(frozen=True, eq=False)
+class _Ahead:
+    """Where few copies of each path have led.
+
+    Attributes:
+        end: where a search on all copies starts.
+        trusting: rounds of it that keep their prior.
+        resolution: of paths there.
+        settled: whether it is a solution for so few.
+        looked: where it was seen that paths are as fine as they must be.
+    """
+
+    end: Conditioned
+    trusting: int
+    resolution: Resolution
+    settled: bool = True
+    looked: Float[np.ndarray, "period K"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Search:
     """For the solution of moment equations in one of their forms.
 
@@ -161,38 +180,50 @@ class Search:
         again = max(self.equations.period_of) == 0
         found: Found | None = None
         try:
-            found = self._settled(self.first, self.opening, if_scouted=again)
+            ahead = self._ahead(self.first, self.opening)
+            if ahead.settled or not again:
+                found = self._ended(ahead)
         except InputError:  # one that leaves all data behind
             if not again:
                 raise
         if again and (found is None or not found.settled):
-            # what is linear in time may be too far away to start from; what is implicit in it is
-            # nearer
-            coupled = residual_problem(
-                self.equations.energy,
-                self.equations.snapshots,
-                scheme="implicit",
-                seed=self.options.seed,
-            )
-            # a start only: the model's own evidence shrinks more, and holds on to what is hardly
-            # seen
-            nearer = conditioned_problem(coupled, replace(self.options, covariance="model"))
-            # or moves in a direction in which there is nothing but noise; the last try is for good
-            for start, sure, last in (
-                (nearer, False, False),
-                (self.first, True, False),
-                (nearer, False, True),
-            ):
-                try:
-                    found = self._settled(start, if_scouted=not last, sure=sure)
-                except InputError as error:
-                    if last:
-                        raise unsettled() from error
-                else:
-                    if found.settled:
-                        break
+            found = self._from_elsewhere()
         assert found is not None
         return found if self.wanders or not found.settled else self._elsewhere(found)
+
+    def _from_elsewhere(self) -> Found:
+        """Where what is linear in time is too far away to start from.
+
+        Raises:
+            UnsettledError: a start has left all data behind, and the others have led to nothing.
+        """
+        coupled = residual_problem(  # what is implicit in time is nearer
+            self.equations.energy,
+            self.equations.snapshots,
+            scheme="implicit",
+            seed=self.options.seed,
+        )
+        # a start only: the model's own evidence shrinks more, and holds on to what is hardly seen
+        nearer = conditioned_problem(coupled, replace(self.options, covariance="model"))
+        for_good: _Ahead | None = None
+        # or the trapezoid moves in a direction in which there is nothing but noise
+        for start, opening, sure in ((nearer, None, False), (self.first, self.opening, True)):
+            try:
+                ahead = self._ahead(start, opening, sure=sure)
+                if not sure:
+                    for_good = ahead
+                if ahead.settled:
+                    found = self._ended(ahead, sure=sure)
+                    if found.settled:
+                        return found
+            except InputError:
+                continue
+        if for_good is None:
+            raise unsettled()
+        try:
+            return self._ended(for_good)
+        except InputError as error:
+            raise unsettled() from error
 
     def near(self, resolution: Resolution, theta: Float[np.ndarray, "period K"]) -> LinearProblem:
         """The equations near θ, in the form that is looked for, of such paths."""
@@ -233,44 +264,54 @@ class Search:
         start: Conditioned,
         opening: Resolution | None = None,
         *,
-        if_scouted: bool = False,
         watch: _Watch | None = None,
         sure: bool = False,
     ) -> Found:
-        """The equations at their own solution, on paths as fine as they must be.
+        """The equations at their own solution, in all directions or only where they `surely` lead.
 
-        Paths are few copies first. Where their slope is followed, these alone, if that is asked
-        for, where they lead nowhere; in all directions, or only where they `surely` lead.
+        On paths as fine as they must be, which are few copies first.
         """
-        current, trusting = start, _TRUSTING
-        resolution, looked = opening or self._refined(current.mean, None), None
-        if self.moments.form == "flow":
-            for _ in range(_REFINEMENTS):
-                found = self._scouted(current, resolution, sure=sure)
-                if not found.settled:
-                    break
-                current, trusting = conditioned_problem(found.problem, self.options), 0
-                if looked is not None and self._as_looked_at(looked, current):
-                    break
-                before, looked = resolution, current.mean
-                resolution = self._refined(current.mean, before)
-                if resolution.steps == before.steps:
-                    break
-            if if_scouted and not found.settled:
-                return replace(found, resolution=resolution)
-        elif self.moments.form == "weak":
-            found = self._scouted(current, resolution, watch=watch, sure=sure)
-            if found.settled:
-                current, trusting = conditioned_problem(found.problem, self.options), 0
+        return self._ended(self._ahead(start, opening, watch=watch, sure=sure), watch, sure=sure)
+
+    def _ahead(
+        self,
+        start: Conditioned,
+        opening: Resolution | None = None,
+        *,
+        watch: _Watch | None = None,
+        sure: bool = False,
+    ) -> _Ahead:
+        """Where few copies of each path lead, as fine as they must be where they have a slope."""
+        resolution = opening or self._refined(start.mean, None)
+        ahead = _Ahead(start, _TRUSTING, resolution)
+        scouting = {"weak": 1, "symmetric": 0, "flow": _REFINEMENTS}[self.moments.form]
+        for _ in range(scouting):
+            found = self._scouted(ahead.end, resolution, watch=watch, sure=sure)
+            if not found.settled:
+                return replace(ahead, settled=False)
+            end = conditioned_problem(found.problem, self.options)
+            ahead = replace(ahead, end=end, trusting=0)
+            if scouting == 1 or (
+                ahead.looked is not None and self._as_looked_at(ahead.looked, end)
+            ):
+                break
+            before, resolution = resolution, self._refined(end.mean, resolution)
+            ahead = replace(ahead, resolution=resolution, looked=end.mean)
+            if resolution.steps == before.steps:
+                break
+        return ahead
+
+    def _ended(self, ahead: _Ahead, watch: _Watch | None = None, *, sure: bool = False) -> Found:
+        """The equations at their own solution on all copies, from where few have led."""
+        current, resolution = ahead.end, ahead.resolution
         for _ in range(_REFINEMENTS):
             problem, moved = self._solved(
-                self._linearised(resolution), current, trusting, watch=watch, sure=sure
+                self._linearised(resolution), current, ahead.trusting, watch=watch, sure=sure
             )
             current = conditioned_problem(problem, self.options)
-            if looked is not None and self._as_looked_at(looked, current):
+            if ahead.looked is not None and self._as_looked_at(ahead.looked, current):
                 break
-            before = resolution
-            resolution = self._refined(current.mean, before)
+            before, resolution = resolution, self._refined(current.mean, resolution)
             if resolution.as_fine_as(before):
                 break
         return Found(problem, resolution, moved)
