@@ -162,10 +162,10 @@ def _report(cells: pd.DataFrame) -> Report:
     most = table.groupby("setting")["w1"].transform("max")
     table.insert(list(table.columns).index("w1"), "w1_normalised", table["w1"] / most)
     beside = _beside(table)
-    return Report(
-        {"metrics": table, "verdict": _verdict(beside), "published": beside},
-        lambda folder: draw_pictures(table, beside, cells, folder),
-    )
+    tables = {"metrics": table}
+    if len(beside):
+        tables |= {"verdict": _verdict(beside), "published": beside}
+    return Report(tables, lambda folder: draw_pictures(table, beside, cells, folder))
 
 
 def _beside(table: pd.DataFrame) -> pd.DataFrame:
