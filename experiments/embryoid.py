@@ -61,7 +61,6 @@ EXPERIMENT = Experiment(
             1,
             predict,
         ),
-        Study({"without 2": Cells(FILE, left_out=(2,))}, ALIKE, 1, predict),
     ),
     smoke=(
         Study(

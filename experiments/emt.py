@@ -29,18 +29,21 @@ ALIKE = {
 }
 """One for all times on a poor basis, by couplings and by moments of paths."""
 
-LEFT_OUT = {
-    "without 1": Cells(FILE, OPTIONS, left_out=(1,)),
-    "without 2": Cells(FILE, OPTIONS, left_out=(2,)),
-}
-
 EXPERIMENT = Experiment(
     question="How well is the next snapshot of an epithelial-to-mesenchymal transition predicted "
     "for cells that were held out, and how well are whole snapshots that were left out?",
     studies=(
         Study({"one step": Cells(FILE, OPTIONS)}, METHODS, 5, predict),
-        Study(LEFT_OUT, {"piecewise": METHODS["piecewise"]}, 1, predict),
-        Study({"one step": Cells(FILE, OPTIONS), **LEFT_OUT}, ALIKE, 1, predict),
+        Study(
+            {
+                "without 1": Cells(FILE, OPTIONS, left_out=(1,)),
+                "without 2": Cells(FILE, OPTIONS, left_out=(2,)),
+            },
+            {"piecewise": METHODS["piecewise"]},
+            1,
+            predict,
+        ),
+        Study({"one step": Cells(FILE, OPTIONS)}, ALIKE, 1, predict),
     ),
     smoke=(
         Study(
