@@ -34,9 +34,9 @@ Options = TypeVar("Options")
 REFUSED = 2  # the user's mistake, as every Unix command has it
 INTERRUPTED = 130
 """Exit code of a command that was interrupted: 128 + SIGINT."""
-_OBJECTS = 20_000  # made, between two looks at those that are no longer used
 UNREAD = 141  # 128 + SIGPIPE
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a writer is told where there is no room
+_OBJECTS = 20_000  # made between two looks for those that are no longer used
 
 
 def run_command(
@@ -58,8 +58,8 @@ def run_command(
         arguments: the command line; by default this process's.
     """
     if arguments is None:  # a process of its own
-        # What is imported stays, and what is compiled is millions of objects that mostly stay too:
-        # a tenth of a short command went into looking them through again and again.
+        # What is imported stays, and most of what is compiled: seldom looked through, a short
+        # command is done sooner.
         gc.freeze()
         gc.set_threshold(_OBJECTS, 20, 20)
     try:

@@ -24,7 +24,7 @@ from bayesjko.experiments.specification import Report
 from bayesjko.experiments.tables import mean_table, whole
 from bayesjko.plots.style import BLUE, CYCLE, GREY, VERMILION, new_figure, save, styled
 
-__all__ = ["Cells", "cells_report", "predict"]
+__all__ = ["Cells", "alike", "cells_report", "predict"]
 
 _DRAWS = 10  # of a one-step score's interval
 _FEW_DRAWS = 4  # of a whole snapshot's
@@ -154,6 +154,15 @@ def _places(pooled: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "m d"]:
 def _spread(name: str, draws: Float[np.ndarray, " draws"]) -> dict[str, float]:
     low, high = np.quantile(draws, [0.05, 0.95])
     return {name: float(draws.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def alike(bumps: int) -> dict[str, dict[str, str]]:
+    """One energy for all times on a poor basis, by couplings and by moments of paths."""
+    potential = f"rbf:{bumps}:2"
+    return {
+        f"static_{bumps}": {"potential": potential, "likelihood": "residual"},
+        "flow": {"potential": potential, "likelihood": "flow"},
+    }
 
 
 def cells_report(cells: pd.DataFrame, theirs: pd.DataFrame | None) -> Report:

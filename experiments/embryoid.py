@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bayesjko.experiments.cells import Cells, cells_report, predict
+from bayesjko.experiments.cells import Cells, alike, cells_report, predict
 from bayesjko.experiments.datafiles import DataFile
 from bayesjko.experiments.published import published
 from bayesjko.experiments.specification import Experiment, Study
@@ -29,12 +29,6 @@ METHODS = {
 """One energy for each interval on a rich basis and on a poor one, one for all times, and one that
 wanders."""
 
-ALIKE = {
-    "static_50": {"potential": "rbf:50:2", "likelihood": "residual"},
-    "flow": {"potential": "rbf:50:2", "likelihood": "flow"},
-}
-"""One for all times on the poor basis, by couplings and by moments of paths."""
-
 STAND_IN = {
     "potential": "double_well",
     "beta": 0.2,
@@ -49,7 +43,7 @@ EXPERIMENT = Experiment(
     question="How well is the next snapshot of embryoid bodies predicted for cells that were held "
     "out, and how well are whole snapshots that were left out?",
     studies=(
-        Study({"one step": Cells(FILE)}, {**METHODS, **ALIKE}, 5, predict),
+        Study({"one step": Cells(FILE)}, {**METHODS, **alike(50)}, 5, predict),
         Study(
             {
                 "without 1": Cells(FILE, left_out=(1,)),

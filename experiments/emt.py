@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bayesjko.experiments.cells import Cells, cells_report, predict
+from bayesjko.experiments.cells import Cells, alike, cells_report, predict
 from bayesjko.experiments.datafiles import DataFile
 from bayesjko.experiments.embryoid import STAND_IN
 from bayesjko.experiments.specification import Experiment, Study
@@ -23,12 +23,6 @@ METHODS = {
 }
 """One energy for each interval, also on a basis of fewer and wider bumps, and one for all times."""
 
-ALIKE = {
-    "static_20": {"potential": "rbf:20:2", "likelihood": "residual"},
-    "flow": {"potential": "rbf:20:2", "likelihood": "flow"},
-}
-"""One for all times on a poor basis, by couplings and by moments of paths."""
-
 EXPERIMENT = Experiment(
     question="How well is the next snapshot of an epithelial-to-mesenchymal transition predicted "
     "for cells that were held out, and how well are whole snapshots that were left out?",
@@ -43,7 +37,7 @@ EXPERIMENT = Experiment(
             1,
             predict,
         ),
-        Study({"one step": Cells(FILE, OPTIONS)}, ALIKE, 1, predict),
+        Study({"one step": Cells(FILE, OPTIONS)}, alike(20), 1, predict),
     ),
     smoke=(
         Study(

@@ -187,11 +187,11 @@ class Search:
             if not again:
                 raise
         if again and (found is None or not found.settled):
-            found = self._from_elsewhere()
+            found = self._from_other_starts()
         assert found is not None
         return found if self.wanders or not found.settled else self._elsewhere(found)
 
-    def _from_elsewhere(self) -> Found:
+    def _from_other_starts(self) -> Found:
         """Where what is linear in time is too far away to start from.
 
         Raises:
@@ -205,23 +205,23 @@ class Search:
         )
         # a start only: the model's own evidence shrinks more, and holds on to what is hardly seen
         nearer = conditioned_problem(coupled, replace(self.options, covariance="model"))
-        for_good: _Ahead | None = None
+        last: tuple[_Ahead, Found | None] | None = None
         # or the trapezoid moves in a direction in which there is nothing but noise
         for start, opening, sure in ((nearer, None, False), (self.first, self.opening, True)):
             try:
                 ahead = self._ahead(start, opening, sure=sure)
-                if not sure:
-                    for_good = ahead
-                if ahead.settled:
-                    found = self._ended(ahead, sure=sure)
-                    if found.settled:
-                        return found
+                found = self._ended(ahead, sure=sure) if ahead.settled else None
             except InputError:
                 continue
-        if for_good is None:
+            if found is not None and found.settled:
+                return found
+            if not sure:
+                last = ahead, found
+        if last is None:
             raise unsettled()
+        ahead, found = last
         try:
-            return self._ended(for_good)
+            return found or self._ended(ahead)  # on all copies, wherever few have led
         except InputError as error:
             raise unsettled() from error
 
@@ -281,19 +281,18 @@ class Search:
         watch: _Watch | None = None,
         sure: bool = False,
     ) -> _Ahead:
-        """Where few copies of each path lead, as fine as they must be where they have a slope."""
+        """Where few copies of each path lead; only a slope of paths asks there for finer ones."""
         resolution = opening or self._refined(start.mean, None)
         ahead = _Ahead(start, _TRUSTING, resolution)
-        scouting = {"weak": 1, "symmetric": 0, "flow": _REFINEMENTS}[self.moments.form]
-        for _ in range(scouting):
+        if self.moments.form == "symmetric":
+            return ahead
+        for _ in range(_REFINEMENTS):
             found = self._scouted(ahead.end, resolution, watch=watch, sure=sure)
             if not found.settled:
                 return replace(ahead, settled=False)
             end = conditioned_problem(found.problem, self.options)
             ahead = replace(ahead, end=end, trusting=0)
-            if scouting == 1 or (
-                ahead.looked is not None and self._as_looked_at(ahead.looked, end)
-            ):
+            if self.moments.form == "weak" or self._as_looked_at(ahead.looked, end):
                 break
             before, resolution = resolution, self._refined(end.mean, resolution)
             ahead = replace(ahead, resolution=resolution, looked=end.mean)
@@ -309,15 +308,17 @@ class Search:
                 self._linearised(resolution), current, ahead.trusting, watch=watch, sure=sure
             )
             current = conditioned_problem(problem, self.options)
-            if ahead.looked is not None and self._as_looked_at(ahead.looked, current):
+            if self._as_looked_at(ahead.looked, current):
                 break
             before, resolution = resolution, self._refined(current.mean, resolution)
             if resolution.as_fine_as(before):
                 break
         return Found(problem, resolution, moved)
 
-    def _as_looked_at(self, looked: np.ndarray, found: Conditioned) -> bool:
-        """Whether paths are as fine as they must be where they were looked at."""
+    def _as_looked_at(self, looked: np.ndarray | None, found: Conditioned) -> bool:
+        """Whether how fine paths must be has been looked at, and about here."""
+        if looked is None:
+            return False
         return self._apart(found.mean - looked, found.joint_inverse()) < _AS_LOOKED_AT
 
     def _scouted(
@@ -344,21 +345,21 @@ class Search:
             nowhere[:, -1] = np.maximum(here.mean[:, -1], 0.0)
         start, spread = replace(here, mean=nowhere), here.joint_inverse()
 
-        def away(there: Conditioned) -> float:
-            return self._apart(there.mean - here.mean, spread)
+        def away(at: Float[np.ndarray, "period K"]) -> float:
+            return self._apart(at - here.mean, spread)
 
         def returned(at: Float[np.ndarray, "period K"], _: Conditioned) -> bool:
-            return self._apart(at - here.mean, spread) < _BACK * _APART
+            return away(at) < _BACK * _APART
 
         try:
             other = self._scouted(start, found.resolution, watch=returned)
             there = conditioned_problem(other.problem, self.options)
-            if other.settled and away(there) > _APART:
+            if other.settled and away(there.mean) > _APART:
                 other = self._settled(there)
                 there = conditioned_problem(other.problem, self.options)
         except InputError:  # a search that leaves all data behind
             return found
-        apart = away(there)
+        apart = away(there.mean)
         if not (other.settled and apart > _APART):
             return found
         excess, its = _excess(found.problem, here), _excess(other.problem, there)
