@@ -51,7 +51,7 @@ EXPERIMENT = Experiment(
                 "without 3": Cells(FILE, left_out=(3,)),
                 "without 1 and 3": Cells(FILE, left_out=(1, 3)),
             },
-            {"piecewise": METHODS["piecewise"]},
+            {"piecewise": METHODS["piecewise"], "flow": alike(50)["flow"]},
             1,
             predict,
         ),

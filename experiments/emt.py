@@ -33,7 +33,7 @@ EXPERIMENT = Experiment(
                 "without 1": Cells(FILE, OPTIONS, left_out=(1,)),
                 "without 2": Cells(FILE, OPTIONS, left_out=(2,)),
             },
-            {"piecewise": METHODS["piecewise"]},
+            {"piecewise": METHODS["piecewise"], "flow": alike(20)["flow"]},
             1,
             predict,
         ),

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from bayesjko.inference.bending import bending
-from bayesjko.inference.conjugate import conditioned_problem, without_own_noise
+from bayesjko.inference.conjugate import without_own_noise
 from bayesjko.inference.equations import Equations
 from bayesjko.inference.options import InferenceOptions, MomentOptions
 from bayesjko.inference.problem import LinearProblem, at_rest
@@ -114,7 +114,7 @@ def solved(search: Search) -> LinearProblem:
     faint = search.noise_share if not simulated and search.trading and not search.wanders else None
     if search.wanders:
         intervals = len(search.equations.period_of)
-        at = np.tile(conditioned_problem(problem, search.options).mean, (intervals, 1))
+        at = np.tile(search.conditioned(problem).mean, (intervals, 1))
         periods = period_of_interval(intervals, search.time_variation)
         search = replace(search, equations=replace(search.equations, period_of=periods))
         plain = trapezoidal(search.equations, search.weight)

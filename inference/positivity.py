@@ -5,10 +5,15 @@ By a quadrature in β^¼, in which the density is smooth under every prior of `m
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.optimize import nnls
 
-__all__ = ["keep_positive"]
+from bayesjko.inference.conditioning import Conditioned
+
+__all__ = ["keep_positive", "most_likely"]
 
 _SWEEPS = 30  # of Gibbs sampling, where several periods have a β each
 _PLACES = 300  # of the quadrature, for draws
@@ -60,6 +65,23 @@ def keep_positive(
         middle, width = flat.mean(axis=0), np.cov(flat.T)
     mean = mean + slope @ (middle - mean[where])
     return mean, covariance + slope @ (width - own) @ slope.T, moved
+
+
+def most_likely(found: Conditioned, where: int) -> Conditioned:
+    """With its mean where the normal is highest among those whose β is not negative.
+
+    Args:
+        found: conditioned on any β.
+        where: position of β among a period's coefficients.
+    """
+    if np.all(found.mean[:, where] >= 0.0):
+        return found
+    mean, covariance = found.mean.ravel(), found.joint_inverse()
+    at = np.arange(where % found.mean.shape[1], mean.size, found.mean.shape[1])
+    root = np.linalg.inv(np.linalg.cholesky(covariance[np.ix_(at, at)]))
+    beta, _ = nnls(root, root @ mean[at])
+    moved = covariance[:, at] @ (root.T @ (root @ (beta - mean[at])))
+    return replace(found, mean=(mean + moved).reshape(found.mean.shape))
 
 
 def _draw(

@@ -19,6 +19,7 @@ _FEWEST_STEPS, _MOST_STEPS = 4, 64  # fewer are too few to tell by doubling them
 _FEWEST_COPIES, _MOST_COPIES = 8, 16
 _STEP_ERROR = 0.025  # of the equations of an interval, in their own standard deviations, together
 _STILL_ENOUGH = 2.0 * _STEP_ERROR  # of steps that were fine enough nearby
+_LOST = 1.0  # of the same: where they lead is not known
 _NOISE_SHARE = 0.02  # of the variance of the equations
 
 _TOGETHER = 2048  # paths whose tests are held at a time: as many as `mapped` takes at once
@@ -47,6 +48,11 @@ class Resolution:
     copies: int
     step_error: float = 0.0
     noise_share: float = 0.0
+
+    @property
+    def lost(self) -> bool:
+        """Whether the energy is so steep that nobody knows where its paths lead."""
+        return self.step_error > _LOST
 
     def as_fine_as(self, other: Resolution) -> bool:
         """Whether nothing but the errors has changed."""
@@ -118,7 +124,8 @@ def refined(
         if number != _FEWEST_COPIES:
             noise = threaded(noisy, each, jobs)
         share = float(np.mean(noise))
-        if copies is not None or share <= _NOISE_SHARE or number >= _MOST_COPIES:
+        enough_copies = copies is not None or share <= _NOISE_SHARE or number >= _MOST_COPIES
+        if enough_copies or max(wrong) > _LOST:
             break
         number *= 2
     return Resolution(tuple(found), number, max(wrong), share)

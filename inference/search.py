@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -14,6 +14,7 @@ from bayesjko.inference.conjugate import balances, conditioned_problem, heard
 from bayesjko.inference.discretisation import FAR, MOST_FAINT, discretisation, in_spreads
 from bayesjko.inference.equations import Equations, Linearised
 from bayesjko.inference.options import InferenceOptions, MomentOptions
+from bayesjko.inference.positivity import most_likely
 from bayesjko.inference.problem import CLOSE, LinearProblem, OwnNoise, unsettled
 from bayesjko.inference.residual import TimeVariation, residual_problem
 from bayesjko.inference.resolution import Resolution, refined
@@ -37,6 +38,7 @@ _REFINEMENTS = 3  # of the paths, each at what the one before has found
 _MOST_SYMMETRIC = 0.1  # bend of a quadrature that nothing warns of
 _AS_LOOKED_AT = 0.5  # standard deviations of forces, rms, within which paths need not be finer
 _SCOUTS = 2  # copies of each path, to see where a search leads
+_PATIENCE = 4  # with them: times as many rounds, while steps are taken
 _APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
 _BACK = 1.0 / 3.0  # of that: from there a second search ends where the first one has
 
@@ -124,7 +126,8 @@ class Search:
         plain = trapezoidal(equations, weight)
         first = conditioned_problem(plain, options)
         search = cls(equations, weight, options, moments, time_variation, plain, first)
-        return replace(search, opening=search._refined(first.mean, None))
+        first = search._possible(first)
+        return replace(search, first=first, opening=search._refined(first.mean, None))
 
     @property
     def wanders(self) -> bool:
@@ -136,6 +139,11 @@ class Search:
         """Whether there is a β, and what may balance it."""
         energy = self.equations.energy
         return energy.internal and energy.size > 1
+
+    @property
+    def astray(self) -> bool:
+        """Whether nobody knows where paths lead under what is linear in time."""
+        return self.opening is not None and self.opening.lost
 
     def corrected(self) -> Found:
         """The end of a weak search.
@@ -149,6 +157,8 @@ class Search:
 
     def nearby(self) -> Found | None:
         """Where snapshots are so close to each other that a slope of paths is the trapezoid's."""
+        if self.astray:
+            return None
         if self.trading and self.noise_share() > MOST_FAINT:
             return None  # near equilibrium, where that of paths is the safer one
         weak, symmetric = (
@@ -166,7 +176,7 @@ class Search:
         else:
             return None
         shared = partial(weak.near, found.resolution)
-        at = conditioned_problem(found.problem, self.options).mean
+        at = self.conditioned(found.problem).mean
         trapezoid = replace(shared(at), plain=self.plain, linearised_at=shared)
         time = discretisation(trapezoid, self.equations.snapshots, self.options)
         return found if time.bend <= _MOST_SYMMETRIC else None
@@ -177,44 +187,15 @@ class Search:
         Raises:
             UnsettledError: all starts have led to nothing.
         """
-        again = max(self.equations.period_of) == 0
-        found: Found | None = None
-        try:
-            ahead = self._ahead(self.first, self.opening)
-            if ahead.settled or not again:
-                found = self._ended(ahead)
-        except InputError:  # one that leaves all data behind
-            if not again:
-                raise
-        if again and (found is None or not found.settled):
-            found = self._from_other_starts()
-        assert found is not None
-        return found if self.wanders or not found.settled else self._elsewhere(found)
-
-    def _from_other_starts(self) -> Found:
-        """Where what is linear in time is too far away to start from.
-
-        Raises:
-            UnsettledError: a start has left all data behind, and the others have led to nothing.
-        """
-        coupled = residual_problem(  # what is implicit in time is nearer
-            self.equations.energy,
-            self.equations.snapshots,
-            scheme="implicit",
-            seed=self.options.seed,
-        )
-        # a start only: the model's own evidence shrinks more, and holds on to what is hardly seen
-        nearer = conditioned_problem(coupled, replace(self.options, covariance="model"))
         last: tuple[_Ahead, Found | None] | None = None
-        # or the trapezoid moves in a direction in which there is nothing but noise
-        for start, opening, sure in ((nearer, None, False), (self.first, self.opening, True)):
+        for start, opening, sure in self._starts():
             try:
                 ahead = self._ahead(start, opening, sure=sure)
                 found = self._ended(ahead, sure=sure) if ahead.settled else None
-            except InputError:
+            except InputError:  # one that leaves all data behind
                 continue
             if found is not None and found.settled:
-                return found
+                return found if self.wanders else self._elsewhere(found)
             if not sure:
                 last = ahead, found
         if last is None:
@@ -224,6 +205,24 @@ class Search:
             return found or self._ended(ahead)  # on all copies, wherever few have led
         except InputError as error:
             raise unsettled() from error
+
+    def _starts(self) -> Iterator[tuple[Conditioned, Resolution | None, bool]]:
+        """Where to start from, what paths are made of there, and whether to go surely."""
+        if not self.astray:
+            yield self.first, self.opening, False
+        equations, variation = self.equations, self.time_variation
+        coupled = residual_problem(  # what is implicit in time is nearer
+            equations.energy,
+            equations.snapshots,
+            scheme="implicit",
+            time_variation="static" if self.wanders else variation,
+            seed=self.options.seed,
+        )
+        # a start only: the model's own evidence shrinks more, and holds on to what is hardly seen
+        model = replace(self.options, covariance="model")
+        yield self._possible(conditioned_problem(coupled, model)), None, False
+        # or the trapezoid moves in a direction in which there is nothing but noise
+        yield self.first, self.opening, True
 
     def near(self, resolution: Resolution, theta: Float[np.ndarray, "period K"]) -> LinearProblem:
         """The equations near θ, in the form that is looked for, of such paths."""
@@ -287,10 +286,10 @@ class Search:
         if self.moments.form == "symmetric":
             return ahead
         for _ in range(_REFINEMENTS):
-            found = self._scouted(ahead.end, resolution, watch=watch, sure=sure)
+            found = self._scouted(ahead.end, resolution, watch=watch, sure=sure, patience=_PATIENCE)
             if not found.settled:
                 return replace(ahead, settled=False)
-            end = conditioned_problem(found.problem, self.options)
+            end = self.conditioned(found.problem)
             ahead = replace(ahead, end=end, trusting=0)
             if self.moments.form == "weak" or self._as_looked_at(ahead.looked, end):
                 break
@@ -307,7 +306,7 @@ class Search:
             problem, moved = self._solved(
                 self._linearised(resolution), current, ahead.trusting, watch=watch, sure=sure
             )
-            current = conditioned_problem(problem, self.options)
+            current = self.conditioned(problem)
             if self._as_looked_at(ahead.looked, current):
                 break
             before, resolution = resolution, self._refined(current.mean, resolution)
@@ -328,10 +327,13 @@ class Search:
         *,
         watch: _Watch | None = None,
         sure: bool = False,
+        patience: int = 1,
     ) -> Found:
         """The equations at their own solution on few copies of each path."""
         coarse = replace(resolution, copies=min(_SCOUTS, resolution.copies))
-        problem, moved = self._solved(self._linearised(coarse), start, watch=watch, sure=sure)
+        problem, moved = self._solved(
+            self._linearised(coarse), start, watch=watch, sure=sure, patience=patience
+        )
         return Found(problem, resolution, moved)
 
     def _elsewhere(self, found: Found) -> Found:
@@ -339,7 +341,7 @@ class Search:
 
         The second search is on fewer copies of each path, until it is found to end elsewhere.
         """
-        here = conditioned_problem(found.problem, self.options)
+        here = self.conditioned(found.problem)
         nowhere = np.zeros_like(here.mean)
         if self.equations.energy.internal:
             nowhere[:, -1] = np.maximum(here.mean[:, -1], 0.0)
@@ -353,10 +355,10 @@ class Search:
 
         try:
             other = self._scouted(start, found.resolution, watch=returned)
-            there = conditioned_problem(other.problem, self.options)
+            there = self.conditioned(other.problem)
             if other.settled and away(there.mean) > _APART:
                 other = self._settled(there)
-                there = conditioned_problem(other.problem, self.options)
+                there = self.conditioned(other.problem)
         except InputError:  # a search that leaves all data behind
             return found
         apart = away(there.mean)
@@ -371,6 +373,14 @@ class Search:
         )
         better = found if excess <= its else other
         return replace(better, moved=found.moved, notes=(note,))
+
+    def conditioned(self, problem: LinearProblem) -> Conditioned:
+        """Its posterior where it is most likely."""
+        return self._possible(conditioned_problem(problem, self.options))
+
+    def _possible(self, found: Conditioned) -> Conditioned:
+        """What is found, where paths can be of it: β is not negative."""
+        return most_likely(found, -1) if self.equations.energy.internal else found
 
     def _refined(self, theta: np.ndarray, before: Resolution | None) -> Resolution:
         """What paths must be made of at θ."""
@@ -399,11 +409,12 @@ class Search:
         *,
         watch: _Watch | None = None,
         sure: bool = False,
+        patience: int = 1,
     ) -> tuple[LinearProblem, float]:
         """Gauss–Newton with step halving on gᵀΣ_W⁻¹g + θᵀRθ, each round under its own prior scale.
 
         In all directions, or only where the equations `surely` lead; until it moves no more, or
-        who watches has seen enough.
+        who watches has seen enough. More rounds than are usual are for those who get somewhere.
         """
         weight = self.weight
         at, precision = current.mean, current.precision
@@ -413,16 +424,16 @@ class Search:
             problem = linear_equations(self.equations, here, weight)
             return heard(problem, at, searching=True) if sure else problem
 
-        for number in range(self.moments.rounds):
+        for number in range(patience * self.moments.rounds):
             problem = posed()
             if number < trusting:  # far from the solution an evidence is of the linearisation's
-                solution = condition(problem.blocks, precision, problem.noise)  # errors
+                solution = self._possible(condition(problem.blocks, precision, problem.noise))
             else:
-                solution = conditioned_problem(problem, self.options)
+                solution = self.conditioned(problem)
                 bounds = precision / _FREEDOM, precision * _FREEDOM
                 if np.any((solution.precision < bounds[0]) | (solution.precision > bounds[1])):
                     precision = np.clip(solution.precision, *bounds)
-                    solution = condition(problem.blocks, precision, problem.noise)
+                    solution = self._possible(condition(problem.blocks, precision, problem.noise))
             precision = solution.precision
             ridge = np.tile(solution.ridge, len(at))
 
@@ -438,20 +449,22 @@ class Search:
             before = objective(here, at)
             aim = min(objective(here, solution.mean), before + at.size)
             before = max(before, aim) + _SLACK * at.size
-            share = 1.0
-            for _ in range(_HALVINGS):
-                proposal = at + share * (solution.mean - at)
+            step = solution.mean - at
+            for halved in range(_HALVINGS):
+                proposal = at + 0.5**halved * step
                 there = linearise(proposal)
-                if objective(there, proposal) <= before:
+                after = objective(there, proposal)
+                if after <= before:
                     break
-                share *= 0.5
-            if objective(there, proposal) == np.inf:  # nor is any part of the step a number
+            if after == np.inf:  # nor is any part of the step a number
                 return posed(), np.inf
             spread = np.sqrt(np.diag(solution.joint_inverse())).reshape(at.shape)
             moved = float(np.sqrt(np.mean(((proposal - at) / spread) ** 2)))
             at, here = proposal, there
             seen_enough = watch is not None and watch(at, solution)
             if seen_enough or (moved < CLOSE and number >= trusting):
+                break
+            if after > before and number + 1 >= self.moments.rounds:
                 break
         return posed(), moved
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from bayesjko.inference.positivity import keep_positive
+from bayesjko.inference.conditioning import condition
+from bayesjko.inference.positivity import keep_positive, most_likely
+from bayesjko.models.likelihoods.residual import Statistics
 
 MEAN = np.array([1.0, 2.0, -0.5])
 ROOT = np.array([[1.0, 0.0, 0.0], [0.8, 0.7, 0.0], [-0.6, 0.5, 0.9]])
@@ -91,3 +93,21 @@ def test_without_uncertainty_nothing_moves():
     assert mean is MEAN
     assert same is draws
     assert not covariance.any()
+
+
+@pytest.mark.parametrize(
+    "pull", [[3.0, 1.0, 2.0, -4.0], [1.0, -3.0, 2.0, -0.5], [1.0, 2.0, 0.5, 3.0]]
+)
+def test_the_most_likely_beta_is_not_negative_and_no_possible_place_is_likelier(pull):
+    root = np.random.default_rng(1).normal(size=(6, 4))
+    gram, moment = root.T @ root, np.array(pull)
+    found = condition((Statistics(gram, moment, 10.0, 6.0),), np.array([0.1, 0.1]), 1.0)
+    best = most_likely(found, -1)
+    assert np.all(best.mean[:, -1] >= 0.0)
+    if np.all(found.mean[:, -1] >= 0.0):
+        assert best is found
+    slope = np.linalg.inv(found.joint_inverse()) @ (best.mean - found.mean).ravel()
+    slope = slope.reshape(best.mean.shape)  # of the objective: zero, or outwards at the bound
+    np.testing.assert_allclose(slope[:, 0], 0.0, atol=1e-9)
+    np.testing.assert_allclose(slope[:, 1] * best.mean[:, 1], 0.0, atol=1e-9)
+    assert np.all(slope[:, 1] > -1e-9)
