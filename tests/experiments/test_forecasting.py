@@ -53,7 +53,7 @@ def test_a_curve_crosses_on_the_straight_line():
 
 
 def test_a_snapshot_makes_the_forecast_surer(capsys):
-    design = next_sampling_time.main(particles=300, draws=24)
+    design = next_sampling_time.main(particles=600, draws=24)
     assert np.all(design.after <= design.before)
     assert design.after.min() < 0.9 * design.before.max()
     assert design.best in design.times

@@ -68,5 +68,5 @@ def test_a_second_fit_of_another_size_compiles_nothing(likelihood):
         return found
 
     jax.clear_caches()  # of what other tests compiled
-    assert fit(210)
-    assert not fit(270)
+    assert fit(610)
+    assert not fit(670)
