@@ -164,10 +164,10 @@ def _wandering(particles: int, count: int) -> Fading:
 
 PIECEWISE = {"piecewise": {"time_variation": "piecewise"}}
 WALKS = {
-    "walk_residual": {"time_variation": "random-walk", "likelihood": "residual"},
-    "walk": {"time_variation": "random-walk"},
+    f"walk_{likelihood}": {"time_variation": "random-walk", "likelihood": likelihood}
+    for likelihood in ("residual", "flow")
 }
-"""By couplings, and by the likelihood that a fit chooses unless told."""
+"""By couplings, as a fit chooses unless told, and by moments of paths."""
 
 _NETWORK = {"potential": "mlp:32,32", "time_variation": "neural", "likelihood": "residual"}
 NETWORKS: Mapping[str, Mapping[str, Any]] = {

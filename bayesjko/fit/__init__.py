@@ -358,7 +358,9 @@ def linear_problem(
     many = energy.size > _MOST or isinstance(energy.potential, Tangent)
     again = settings.covariance == "bootstrap"
     piecewise = settings.time_variation == "piecewise"
-    by_couplings = snapshots.paired or piecewise or few or many or again
+    by_couplings = (
+        snapshots.paired or piecewise or few or many or again or _taking_over(energy, settings)
+    )
     if likelihood == "residual" or (likelihood == "auto" and by_couplings):
         return _residual_problem(energy, snapshots, settings, jobs, progress), "residual"
     if snapshots.paired:
@@ -429,7 +431,19 @@ def _tied(problem: LinearProblem, snapshots: Snapshots, settings: FitSettings) -
     """The energies of single intervals to one that wanders, if that is asked for."""
     if settings.time_variation != "random-walk":
         return problem
-    return wandering(problem, snapshots.times, inference_options(settings))
+    found = wandering(problem, snapshots.times, inference_options(settings))
+    if not _taking_over(problem.energy, settings):
+        return found
+    note = (
+        "An energy that wanders can do what β does, and moments tell the two apart badly: β may be "
+        "too large and intervals too narrow; take the residual likelihood."
+    )
+    return _with_note(found, note)
+
+
+def _taking_over(energy: LinearEnergy, settings: FitSettings) -> bool:
+    """Whether a potential that wanders may take over what β does."""
+    return settings.time_variation == "random-walk" and energy.internal and energy.size > 1
 
 
 def _residual_problem(

@@ -93,3 +93,12 @@ def test_energies_of_single_intervals_are_known_at_snapshots_only():
     piecewise = fit(DATA, **{**OPTIONS, "time_variation": "piecewise"})
     with pytest.raises(InputError, match=r"No snapshot at time 0\.3"):
         piecewise.drift(POINTS, 0.3)
+
+
+def test_where_beta_could_be_what_wanders_couplings_are_taken():
+    data = population(0.2, 0.5, 0.8, n=200, tau=0.1)
+    options = {**OPTIONS, "internal": True, "draws": 20}
+    assert fit(data, **options).settings["likelihood"] == "residual"
+    assert fit(data, **{**options, "internal": False}).settings["likelihood"] != "residual"
+    told = fit(data, likelihood="weak", **options).posterior.notes
+    assert any("can do what β does" in note for note in told)
