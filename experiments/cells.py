@@ -245,6 +245,8 @@ def _draw(
 ) -> None:
     with styled():
         for case, rows in table.groupby("case", sort=False):
+            if not rows["replicates"].any():  # every fit failed: nothing to show
+                continue
             measure = "w2" if "w2@" in "".join(table.columns) and "without" in str(case) else "w1"
             _draw_scores(str(case), rows, measure, theirs, folder / f"{_stem(str(case))}.png")
         for row in _with_energy(cells).to_dict("records"):

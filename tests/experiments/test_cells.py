@@ -72,6 +72,20 @@ def test_scores_stand_beside_the_published_ones():
     assert set(beside.loc[("without 1 and 3", "mean")]["method"]) == {"ours, piecewise", "OTP-FM"}
 
 
+def test_a_case_in_which_every_fit_failed_is_told_and_has_no_picture(tmp_path):
+    found = {"method": "flow", "replicate": 0, "seconds": 1.0}
+    cells = pd.DataFrame(
+        [
+            {**found, "case": "without 1", "w1": 0.5, "failure": None},
+            {**found, "case": "without 2", "failure": "UnsettledError: none found"},
+        ]
+    )
+    report = cells_report(cells, None)
+    assert report.tables["metrics"]["failed"].tolist() == [0, 1]
+    report.draw(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["without_1.png"]
+
+
 @pytest.mark.parametrize("name", ["embryoid", "potentials"])
 def test_published_figures_have_their_source(name):
     table = published(name)
