@@ -1,4 +1,4 @@
-"""What cannot be learned, and whether we say so: gauges, equilibrium, and too few snapshots."""
+"""What cannot be learned, and whether we say so: gauges, equilibrium, too few snapshots."""
 
 from __future__ import annotations
 
@@ -57,22 +57,29 @@ def _equilibrium(betas: tuple[float, ...], particles: int) -> dict[str, Truth]:
     }
 
 
+def _wells(snapshots: int, particles: int) -> Truth:
+    """So many snapshots of a span in which wells relax."""
+    return Truth(
+        {
+            "potential": "tilted_double_well",
+            "beta": 0.3,
+            "start": "normal",
+            "particles": 2 * particles,
+            "times": tuple(np.round(np.linspace(0.0, _LAST, snapshots), 10).tolist()),
+            "substeps": max(2, 60 // (snapshots - 1)),
+        },
+        {"potential": "poly:4"},
+    )
+
+
 def _snapshots(counts: tuple[int, ...], together: int) -> dict[str, Truth]:
     """As many particles in all, at more and more times of the same span."""
-    return {
-        f"snapshots@{count}": Truth(
-            {
-                "potential": "tilted_double_well",
-                "beta": 0.3,
-                "start": "normal",
-                "particles": 2 * together // count,
-                "times": tuple(np.round(np.linspace(0.0, _LAST, count), 10).tolist()),
-                "substeps": max(2, 60 // (count - 1)),
-            },
-            {"potential": "poly:4"},
-        )
-        for count in counts
-    }
+    return {f"snapshots@{count}": _wells(count, together // count) for count in counts}
+
+
+def _particles(counts: tuple[int, ...], snapshots: int) -> dict[str, Truth]:
+    """More and more particles at the same times."""
+    return {f"particles@{count}": _wells(snapshots, count) for count in counts}
 
 
 def _report(cells: pd.DataFrame) -> Report:
@@ -131,6 +138,7 @@ def _draw_along(table: pd.DataFrame, path: Path) -> None:
     labels = {
         "equilibrium": "distance from equilibrium, |1 − β|",
         "snapshots": "number of snapshots, 6,000 particles in all",
+        "particles": "particles of each of 6 snapshots",
     }
     studies = [name for name in labels if name in set(table["study"])]
     figure = new_figure(
@@ -180,11 +188,12 @@ def _draw_panel(axes: Axes, table: pd.DataFrame, quantity: str) -> None:
 
 EXPERIMENT = Experiment(
     question="Do intervals widen and warnings come where V and W trade off, where the population "
-    "is close to equilibrium, and where there are few snapshots?",
+    "is close to equilibrium, and where there are few snapshots or few particles?",
     studies=(
         Study(_gauge(1000), {"residual": METHODS["residual"]}, 20, recover_terms),
         Study(_equilibrium((1.0, 0.9, 0.8, 0.6, 0.4, 0.2), 1000), METHODS, 15, recover_terms),
         Study(_snapshots((2, 3, 4, 6, 11), _TOGETHER), METHODS, 15, recover_terms),
+        Study(_particles((100, 200, 400), 6), METHODS, 15, recover_terms),
     ),
     smoke=(
         Study(

@@ -41,6 +41,7 @@ _SHARES = (
     "gauge",
     "still",
     "warned",
+    "unsettled",
     "movement",
 )
 
@@ -61,9 +62,9 @@ def recover_terms(truth: Truth, settings: Mapping[str, Any], replicate: int) -> 
         `cover_90`, `error` and `spread` of the drift, and of each term's force as `potential_error`
         and so on (relative to its own size); of β; `w1`, one step ahead, of the other half where
         particles were followed. What the fit says of itself, as 0 or 1: `gauge`, V and W trade off;
-        `still`, the population hardly moves; `warned`, β needs another snapshot; `unidentified`,
-        any of these, or a term's force known to no better than its own size. `movement` is the
-        distance from standing still.
+        `still`, the population hardly moves; `warned`, β needs another snapshot; `unsettled`, its
+        intervals are not to be trusted; `unidentified`, any of these, or a term's force known to no
+        better than its own size. `movement` is the distance from standing still.
     """
     snapshots = simulate(**truth.simulation, seed=replicate)
     train, test = snapshots.split(0.5, replicate)
@@ -142,6 +143,7 @@ def _said(result: Result) -> dict[str, float]:
         "gauge": report.gauge is not None and report.gauge.flagged,
         "still": report.movement.still,
         "warned": bool(report.warnings),
+        "unsettled": any("do not trust" in note for note in result.posterior.notes),
     }
     numbers = {name: float(value) for name, value in said.items()}
     return numbers | {

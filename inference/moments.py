@@ -105,10 +105,11 @@ def solved(search: Search) -> LinearProblem:
     moments, static = search.moments, max(search.equations.period_of) == 0
     if moments.form == "flow" and moments.near and static and not search.wanders:
         found = search.nearby()
-    if found is not None:
+    farther = None if found is None else search.instead_of(found)
+    if found is not None and farther is None:
         search = replace(search, moments=replace(moments, form="symmetric"))
     else:
-        found = search.far() if moments.form == "flow" else search.corrected()
+        found = farther or (search.far() if moments.form == "flow" else search.corrected())
     problem, plain, resolution = found.problem, search.plain, found.resolution
     simulated = search.moments.form != "weak"
     faint = search.noise_share if not simulated and search.trading and not search.wanders else None

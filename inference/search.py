@@ -40,6 +40,8 @@ _AS_LOOKED_AT = 0.5  # standard deviations of forces, rms, within which paths ne
 _SCOUTS = 2  # copies of each path, to see where a search leads
 _PATIENCE = 4  # with them: times as many rounds, while steps are taken
 _APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
+_OTHER = 1.0  # likewise, from which an end that fits better is taken for one that hardly fits
+_UNLIKELY = 0.1  # p-value below which it hardly does
 _BACK = 1.0 / 3.0  # of that: from there a second search ends where the first one has
 
 _Linearise = Callable[[Float[np.ndarray, "period K"]], Linearised]
@@ -180,6 +182,24 @@ class Search:
         trapezoid = replace(shared(at), plain=self.plain, linearised_at=shared)
         time = discretisation(trapezoid, self.equations.snapshots, self.options)
         return found if time.bend <= _MOST_SYMMETRIC else None
+
+    def instead_of(self, near: Found) -> Found | None:
+        """Where the slope of paths leads, if it is another end and `near` hardly fits.
+
+        Forces that are far too small move nothing, and then nothing bends.
+        """
+        here = self.conditioned(near.problem)
+        assert near.problem.fit_test is not None
+        if near.problem.fit_test(here).p_value > _UNLIKELY:
+            return None
+        try:
+            other = self.far()
+        except InputError:
+            return None
+        there = self.conditioned(other.problem)
+        apart = self._apart(there.mean - here.mean, there.joint_inverse())
+        better = _excess(other.problem, there) < _excess(near.problem, here)
+        return other if better and apart > _OTHER else None
 
     def far(self) -> Found:
         """Where the slope must be that of paths.

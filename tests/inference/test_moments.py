@@ -126,6 +126,19 @@ def test_long_intervals_have_slopes_of_paths(monkeypatch):
     np.testing.assert_array_equal(found.beta, fit(far, **options).beta)
 
 
+def test_forces_too_small_to_move_anything_are_not_near():
+    """A trapezoid's slope has a solution of hardly any force, under which nothing bends."""
+    snapshots, _ = simulate(
+        "tilted_double_well", beta=0.3, particles=3000, start="normal", substeps=20,
+        times=[0.0, 0.1, 0.2, 0.3], seed=0,
+    ).split(0.5, 0)  # fmt: skip
+    result = fit(snapshots, likelihood="flow", potential="poly:4", draws=400)
+    points = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-0.5, 0.5]), axis=-1).reshape(-1, 2)
+    true = true_drift(snapshots.truth, points, snapshots.particles[-1])
+    assert np.mean((result.drift(points).mean(axis=0) - true) ** 2) < 0.05 * np.mean(true**2)
+    assert result.posterior.goodness_of_fit.p_value > 0.01
+
+
 def test_a_second_solution_is_told(monkeypatch):
     snapshots = bowl(3, n=200)
     options = {"likelihood": "flow", "potential": "poly:2", "draws": 8, "tests": 4}
