@@ -16,7 +16,7 @@ from tqdm import tqdm
 from bayesjko.command import write_atomically
 from bayesjko.experiments import EXPERIMENTS
 from bayesjko.experiments.ledger import Ledger
-from bayesjko.experiments.readme import Run, readme
+from bayesjko.experiments.readme import Run, commit, readme
 from bayesjko.experiments.specification import Cell, Experiment, Study
 from bayesjko.experiments.tables import dataset
 from bayesjko.experiments.workers import Task, measured
@@ -112,10 +112,10 @@ def run(
     finished = {_key(row) for row in ledger.rows() if "failure" not in row}
     missing = [(s, c) for s, c in wanted if (c.case, c.method, c.replicate, c.settings)
                not in finished]  # fmt: skip
-    failed = 0
+    failed, here = 0, commit()
     with tqdm(total=len(missing), desc=name, unit="cell", file=sys.stderr) as bar:
         for row in measured(missing, jobs):
-            ledger.append(row)
+            ledger.append({**row, "commit": here})
             failed += "failure" in row
             bar.set_postfix(failed=failed)
             bar.update()
@@ -126,7 +126,7 @@ def run(
             table.to_csv(fresh, index=False, float_format="%.6g")
     report.draw(folder / "figures")
     read = {file.name: file.digest() for file in files}
-    this = Run(name, command, jobs, perf_counter() - start, len(missing), read)
+    this = Run(name, command, jobs, perf_counter() - start, len(missing), here, read)
     with write_atomically(folder / "cells.nc") as fresh:
         write_netcdf(
             dataset(cells).assign_attrs(question=experiment.question, **this.provenance), fresh
@@ -148,8 +148,7 @@ def _cells(ledger: Ledger, studies: Sequence[Study]) -> pd.DataFrame:
     meant = {_meaning(cell) for study in studies for cell in study.cells()}
     rows = [row for row in ledger.rows() if (row["case"], row["method"], row["settings"]) in meant]
     table = pd.DataFrame(rows).drop_duplicates(_KEY, keep="last")
-    if "failure" not in table:
-        table["failure"] = None
+    table = table.assign(**{name: None for name in ("failure", "commit") if name not in table})
     order = {pair[:2]: place for place, pair in enumerate(_ordered(studies))}
     places = [order[pair] for pair in zip(table["case"], table["method"], strict=True)]
     table = table.assign(place=places).sort_values(["place", "replicate"])

@@ -17,7 +17,7 @@ import pandas as pd
 from bayesjko.experiments.specification import Experiment, Report
 from bayesjko.experiments.tables import markdown
 
-__all__ = ["Run", "readme"]
+__all__ = ["Run", "commit", "readme"]
 
 _VERSIONS = ("bayesjko", "jax", "jaxlib", "numpy", "scipy", "equinox", "POT", "scikit-learn")
 
@@ -32,6 +32,7 @@ class Run:
         jobs: processes.
         seconds: it took.
         measured: how many cells it measured itself; earlier runs left the others.
+        commit: of the checkout it ran from.
         files: the data it read, by name, with their SHA-256.
     """
 
@@ -40,6 +41,7 @@ class Run:
     jobs: int
     seconds: float
     measured: int
+    commit: str
     files: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -50,7 +52,7 @@ class Run:
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python "
             f"{platform.python_version()}",
             "versions": ", ".join(f"{name} {_version(name)}" for name in _VERSIONS),
-            "commit": _commit(),
+            "commit": self.commit,
             "data": "; ".join(f"{name}, SHA-256 {digest}" for name, digest in self.files.items()),
         }
 
@@ -72,7 +74,7 @@ def readme(
         f"- Cells: {len(cells)}, of which {len(failed)} failed; {_duration(_total(cells))} of "
         "processor time in all.",
         f"- Machine: {told['machine']}.",
-        f"- Versions: {told['versions']}; commit {told['commit']}.",
+        f"- Versions: {told['versions']}; {_commits(cells)}.",
     ]
     lines += [f"- Data: {told['data']}."] if run.files else []
     for stem, table in report.tables.items():
@@ -106,7 +108,15 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _commit() -> str:
+def _commits(cells: pd.DataFrame) -> str:
+    """At which commits cells were measured, and how many at each if there are several."""
+    counts = cells["commit"].fillna("unknown").value_counts(sort=False)
+    if len(counts) == 1:
+        return f"commit {counts.index[0]}"
+    return f"commits {', '.join(f'{commit} ({count} cells)' for commit, count in counts.items())}"
+
+
+def commit() -> str:
     """Of the checkout this runs from; unknown where there is none."""
     try:
         told = subprocess.run(

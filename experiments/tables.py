@@ -48,7 +48,7 @@ def dataset(cells: pd.DataFrame) -> xr.Dataset:
     Args:
         cells: one row each; why a cell failed is its `failure`, empty where it did not.
     """
-    told = cells.drop(columns=["settings", "trace"], errors="ignore")
+    told = cells.drop(columns=["settings", "trace", "commit"], errors="ignore")
     told = told.assign(failure=told["failure"].fillna("")).rename(columns={"method": "approach"})
     order = {name: told[name].unique() for name in ("case", "approach")}
     told = told.set_index([*order, "replicate"])

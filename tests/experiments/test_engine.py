@@ -49,6 +49,15 @@ def start(experiment, folder, **changes):
     return run("toy", experiment, folder, command="try it", **changes)
 
 
+def test_the_page_says_at_which_commits_its_cells_were_measured(tmp_path, monkeypatch):
+    page = tmp_path / "README.md"
+    for number, commit in enumerate(("aaa", "bbb"), start=1):
+        monkeypatch.setattr("bayesjko.experiments.engine.commit", lambda commit=commit: commit)
+        start(toy(replicates=number), tmp_path)
+        told = "commit aaa." if number == 1 else "commits aaa (4 cells), bbb (4 cells)."
+        assert told in page.read_text("utf-8")
+
+
 def test_every_cell_is_measured_once_and_reported(tmp_path):
     outcome = start(toy(), tmp_path)
     assert (outcome.measured, outcome.kept, outcome.failed) == (12, 0, 0)
