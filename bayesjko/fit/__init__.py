@@ -66,7 +66,7 @@ _CHANGING = (
     "the snapshots stays what it is at the nearest one."
 )
 _SAFER = "a little too narrow (--inferred all and --method ensemble are safer)."
-_BETA = "a little too narrow, those of β by half (--inferred all and --method ensemble are safer)."
+_BETA = "a little too narrow, those of β more so (--inferred all and --method ensemble are safer)."
 _NARROW = "too narrow for an interaction."
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
