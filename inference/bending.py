@@ -9,6 +9,7 @@ noise one to that.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import equinox as eqx
@@ -31,6 +32,8 @@ Bend = Callable[[Float[Array, " P"]], Float[Array, " P"]]
 """θ ↦ the coefficients at which the linearised estimating function is what it is at θ."""
 
 _PARTICLES = 96  # of each snapshot that paths start from
+_PLACES = 8  # at which two halves of them are compared
+_NOISY = 0.1  # standard deviation of a coefficient, rms, by which they may be off: half of places
 _COPIES = 2  # of each, one the other's mirror
 _LEAST_DIFFUSION = 1e-4  # β around which is expanded: at zero the paths' slope in β has no limit
 
@@ -41,10 +44,13 @@ def bending(
     resolution: Resolution,
     found: Conditioned,
     *,
+    kept: Float[np.ndarray, "P P"] | None = None,
     particles: int = _PARTICLES,
     copies: int = _COPIES,
-) -> Bend:
+) -> Bend | None:
     """θ − Q⁻¹r(θ), r(θ) = S(θ) − S′(θ̂)(θ − θ̂) − S(θ̂) the departure from linearity.
+
+    None where it says more of the paths that it is simulated on than of the equations.
 
     With the ridge, S(θ) − Rθ = −Q(θ − Q⁻¹r(θ) − θ̂): whatever Gaussian the linear equations make of
     θ − θ̂, the simulated ones make of this. It is θ̂ at θ̂ and has the slope one there.
@@ -54,6 +60,8 @@ def bending(
         weight: Σ_W⁻¹.
         resolution: of the paths: their steps are taken from it.
         found: the conjugate estimate θ̂ and its Q.
+        kept: of the estimating function, where a part of it is not listened to: Q knows nothing of
+            that part and would make of it whatever the prior allows.
         particles: of each snapshot that paths start from, at most.
         copies: noise copies of each path, an even number.
     """
@@ -61,7 +69,8 @@ def bending(
     if equations.energy.internal:
         at[:, -1] = np.maximum(at[:, -1], _LEAST_DIFFUSION)
     jacobian = equations.flow(at, resolution=resolution).jacobian
-    pushed = found.joint_inverse() @ (jacobian.T @ weight)
+    listened = jacobian.T @ weight if kept is None else kept @ (jacobian.T @ weight)
+    pushed = found.joint_inverse() @ listened
     snapshots, periods = equations.snapshots, list(equations.period_of)
     starts = []
     for k, steps in enumerate(resolution.steps):
@@ -73,27 +82,56 @@ def bending(
 
     tests, starts = _single((equations.tests, starts))
 
-    def moments(theta: Float[Array, " P"]) -> Float[Array, " E"]:
+    def moments(theta: Float[Array, " P"], half: int | None = None) -> Float[Array, " E"]:
         each = theta.reshape(at.shape).astype(jnp.float32)
         means = [
-            mean_of_paths(energy, tests, each[period], cloud, share, float(duration), paths)
+            mean_of_paths(
+                energy, tests, each[period], cloud, _of_half(share, half), float(duration), paths
+            )
             for period, duration, (energy, cloud, share, paths) in zip(
                 periods, snapshots.durations, starts, strict=True
             )
         ]
         return jnp.concatenate(means).astype(theta.dtype)
 
+    def bend_on(half: int | None) -> Bend:
+        of = partial(moments, half=half)
+        with double():
+            level = np.asarray(jax.jit(of)(here))
+            slope = np.asarray(jax.jit(jax.jacfwd(of))(here))
+
+        def bend(theta: Float[Array, " P"]) -> Float[Array, " P"]:
+            # g falls as the moments rise
+            departure = level + slope @ (theta - here) - of(theta)
+            return theta - pushed @ departure
+
+        return bend
+
     with double():
         here = jnp.asarray(at.ravel())
-        level = np.asarray(jax.jit(moments)(here))
-        slope = np.asarray(jax.jit(jax.jacfwd(moments))(here))
+        covariance = found.joint_inverse()
+        rng = np.random.default_rng(equations.seed)
+        places = rng.multivariate_normal(at.ravel(), covariance, size=_PLACES)
+        if equations.energy.internal:
+            last = at.shape[1] - 1
+            places[:, last :: at.shape[1]] = np.abs(places[:, last :: at.shape[1]])
+        one, other = (
+            np.asarray(jax.jit(partial(jax.lax.map, bend_on(half)))(jnp.asarray(places)))
+            for half in (0, 1)
+        )
+    # half of their difference is what the mean of both is off by
+    noise = 0.5 * (one - other) / np.sqrt(np.diag(covariance))
+    if np.median(np.sqrt(np.mean(noise**2, axis=1))) > _NOISY:
+        return None
+    return bend_on(None)
 
-    def bend(theta: Float[Array, " P"]) -> Float[Array, " P"]:
-        # g falls as the moments rise
-        departure = level + slope @ (theta - here) - moments(theta)
-        return theta - pushed @ departure
 
-    return bend
+def _of_half(share: Float[Array, " n"], half: int | None) -> Float[Array, " n"]:
+    """Weights of every other particle, or of all."""
+    if half is None:
+        return share
+    kept = jnp.where(jnp.arange(len(share)) % 2 == half, share, 0.0)
+    return kept / kept.sum()
 
 
 def _single(tree: _Tree) -> _Tree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -148,6 +149,7 @@ def heard(
         problem,
         blocks=(replace(block, gram=gram, moment=moment),),
         meat=lambda theta: kept @ problem.meat(theta) @ kept.T,
+        bending=None if problem.bending is None else partial(problem.bending, kept=kept),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Array, Float
 
-from bayesjko.inference.conditioning import Conditioned, Noise
+from bayesjko.inference.conditioning import Noise
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.errors import UnsettledError
@@ -145,7 +145,8 @@ class LinearProblem:
         own_noise: of the estimating function's slope and weight, in θ, where they have any.
         faint: what share of its information on a β that other terms balance is the noise of its
             slope, where that is not taken off.
-        bending: how it departs from one around the conjugate estimate, for methods that can see it.
+        bending: how it departs from one around the conjugate estimate, for methods that can see it;
+            of that estimate, None where nobody knows.
     """
 
     energy: LinearEnergy
@@ -165,7 +166,7 @@ class LinearProblem:
     ridge: Float[np.ndarray, " K"] | None = None
     own_noise: OwnNoise | None = None
     faint: Callable[[], float] | None = None
-    bending: Callable[[Conditioned], Callable[[Array], Array]] | None = None
+    bending: Callable[..., Callable[[Array], Array] | None] | None = None
 
 
 def unsettled() -> UnsettledError:

@@ -49,8 +49,10 @@ def infer(problem: LinearProblem, options: InferenceOptions, run: Run) -> Poster
     """Approximate a linear energy's posterior by the normal family of the options."""
     found = conditioned_problem(problem, options)
     with double():
-        target = target_of(linear_program(problem, options, found))
-        steps, particles = (_STEPS, _PARTICLES) if problem.bending is None else (_FEW_STEPS, _FEW)
+        program = linear_program(problem, options, found)
+        simulated = program.likelihood.bend is not None
+        steps, particles = (_FEW_STEPS, _FEW) if simulated else (_STEPS, _PARTICLES)
+        target = target_of(program)
         positions, ratios, complete = approximate(
             target, options, run, steps=steps, particles=particles
         )

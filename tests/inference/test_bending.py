@@ -75,6 +75,19 @@ def test_it_is_the_estimating_function_itself(snapshots, internal):
             np.testing.assert_allclose(bend(jnp.asarray(theta.ravel())), expected, rtol=1e-4)
 
 
+def test_a_bend_that_is_mostly_of_its_own_paths_is_left_out(snapshots):
+    """What many coefficients are not told bends so far that few paths disagree about it."""
+    bends = []
+    for potential in ("poly:2", "poly:6"):
+        energy = build_linear_energy(snapshots, potential=potential, internal=False)
+        problem = solved(moment_search(energy, snapshots, OPTIONS, MOMENTS))
+        bends.append(problem.bending(conditioned_problem(problem, OPTIONS)))
+    assert bends[0] is not None
+    assert bends[1] is None
+    straight = replace(problem, bending=None)
+    np.testing.assert_array_equal(*(infer(p, OPTIONS, Run()).draws for p in (problem, straight)))
+
+
 def test_a_sampler_finds_what_a_grid_finds(snapshots):
     energy = build_linear_energy(snapshots, potential="poly:2", internal=False)
     problem = solved(moment_search(energy, snapshots, OPTIONS, MOMENTS))
