@@ -9,14 +9,13 @@ noise one to that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from bayesjko.inference.conditioning import Conditioned
 from bayesjko.inference.equations import Equations
@@ -34,6 +33,7 @@ Bend = Callable[[Float[Array, " P"]], Float[Array, " P"]]
 _PARTICLES = 96  # of each snapshot that paths start from
 _PLACES = 8  # at which two halves of them are compared
 _NOISY = 0.1  # standard deviation of a coefficient, rms, by which they may be off: half of places
+_ALL = -1  # both halves
 _COPIES = 2  # of each, one the other's mirror
 _LEAST_DIFFUSION = 1e-4  # β around which is expanded: at zero the paths' slope in β has no limit
 
@@ -82,7 +82,7 @@ def bending(
 
     tests, starts = _single((equations.tests, starts))
 
-    def moments(theta: Float[Array, " P"], half: int | None = None) -> Float[Array, " E"]:
+    def moments(theta: Float[Array, " P"], half: ArrayLike) -> Float[Array, " E"]:
         each = theta.reshape(at.shape).astype(jnp.float32)
         means = [
             mean_of_paths(
@@ -94,43 +94,40 @@ def bending(
         ]
         return jnp.concatenate(means).astype(theta.dtype)
 
-    def bend_on(half: int | None) -> Bend:
-        of = partial(moments, half=half)
-        with double():
-            level = np.asarray(jax.jit(of)(here))
-            slope = np.asarray(jax.jit(jax.jacfwd(of))(here))
-
-        def bend(theta: Float[Array, " P"]) -> Float[Array, " P"]:
-            # g falls as the moments rise
-            departure = level + slope @ (theta - here) - of(theta)
-            return theta - pushed @ departure
-
-        return bend
+    def bent(
+        theta: Float[Array, " P"],
+        level: Float[ArrayLike, " E"],
+        slope: Float[ArrayLike, "E P"],
+        half: ArrayLike,
+    ) -> Float[Array, " P"]:
+        # g falls as the moments rise
+        departure = level + slope @ (theta - here) - moments(theta, half)
+        return theta - pushed @ departure
 
     with double():
         here = jnp.asarray(at.ravel())
+        level_of, slope_of = jax.jit(moments), jax.jit(jax.jacfwd(moments))
+        given = {half: (level_of(here, half), slope_of(here, half), half) for half in (_ALL, 0, 1)}
         covariance = found.joint_inverse()
         rng = np.random.default_rng(equations.seed)
         places = rng.multivariate_normal(at.ravel(), covariance, size=_PLACES)
         if equations.energy.internal:
             last = at.shape[1] - 1
             places[:, last :: at.shape[1]] = np.abs(places[:, last :: at.shape[1]])
-        one, other = (
-            np.asarray(jax.jit(partial(jax.lax.map, bend_on(half)))(jnp.asarray(places)))
-            for half in (0, 1)
-        )
+        seen = jax.jit(lambda *rest: jax.lax.map(lambda theta: bent(theta, *rest), places))
+        one, other = (np.asarray(seen(*given[half])) for half in (0, 1))
     # half of their difference is what the mean of both is off by
     noise = 0.5 * (one - other) / np.sqrt(np.diag(covariance))
     if np.median(np.sqrt(np.mean(noise**2, axis=1))) > _NOISY:
         return None
-    return bend_on(None)
+    level, slope, _ = map(np.asarray, given[_ALL])
+    return lambda theta: bent(theta, level, slope, _ALL)
 
 
-def _of_half(share: Float[Array, " n"], half: int | None) -> Float[Array, " n"]:
+def _of_half(share: Float[Array, " n"], half: ArrayLike) -> Float[Array, " n"]:
     """Weights of every other particle, or of all."""
-    if half is None:
-        return share
-    kept = jnp.where(jnp.arange(len(share)) % 2 == half, share, 0.0)
+    counted = (half == _ALL) | (jnp.arange(len(share)) % 2 == half)
+    kept = jnp.where(counted, share, 0.0)
     return kept / kept.sum()
 
 
