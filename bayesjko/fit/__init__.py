@@ -66,7 +66,6 @@ _CHANGING = (
     "the snapshots stays what it is at the nearest one."
 )
 _SAFER = "a little too narrow (--inferred all and --method ensemble are safer)."
-_BETA = "a little too narrow, those of β more so (--inferred all and --method ensemble are safer)."
 _NARROW = "too narrow for an interaction."
 _FEWEST = 50  # particles of a snapshot whose moments say enough to be asked
 _MOST = 110  # coefficients whose moments are solved in seconds rather than minutes
@@ -225,9 +224,7 @@ def _told(energy: LinearEnergy, settings: FitSettings) -> str:
     if energy.timed:
         return _TRAINED + _CHANGING
     if not isinstance(potential, Tangent):
-        if "interaction" in network_widths(settings):
-            return _TRAINED + _NARROW
-        return _TRAINED + (_BETA if energy.internal else _SAFER)
+        return _TRAINED + (_NARROW if "interaction" in network_widths(settings) else _SAFER)
     return (
         f"The network: all {potential.directions.shape[1]} weights are inferred, along the "
         f"{potential.size} combinations that move forces at the particles, the network taken for "
