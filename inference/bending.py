@@ -8,7 +8,7 @@ noise one to that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import equinox as eqx
@@ -27,13 +27,13 @@ __all__ = ["Bend", "bending"]
 
 _Tree = TypeVar("_Tree")
 
+_Shares = Sequence[Float[Array, " _"]]
 Bend = Callable[[Float[Array, " P"]], Float[Array, " P"]]
 """θ ↦ the coefficients at which the linearised estimating function is what it is at θ."""
 
 _PARTICLES = 96  # of each snapshot that paths start from
 _PLACES = 8  # at which two halves of them are compared
 _NOISY = 0.1  # standard deviation of a coefficient, rms, by which they may be off: half of places
-_ALL = -1  # both halves
 _COPIES = 2  # of each, one the other's mirror
 _LEAST_DIFFUSION = 1e-4  # β around which is expanded: at zero the paths' slope in β has no limit
 
@@ -70,65 +70,71 @@ def bending(
         at[:, -1] = np.maximum(at[:, -1], _LEAST_DIFFUSION)
     jacobian = equations.flow(at, resolution=resolution).jacobian
     listened = jacobian.T @ weight if kept is None else kept @ (jacobian.T @ weight)
-    pushed = found.joint_inverse() @ listened
+    covariance = found.joint_inverse()
+    pushed = covariance @ listened
     snapshots, periods = equations.snapshots, list(equations.period_of)
-    starts = []
+    starts, shares = [], []
     for k, steps in enumerate(resolution.steps):
         cloud, share = snapshots.particles[k], snapshots.weights[k]
         rows = np.linspace(0, len(cloud) - 1, min(particles, len(cloud))).astype(int)
         paths = equations.paths(k, copies, steps, count=len(rows))
-        energy = equations.within(k)
-        starts.append((energy, cloud[rows], share[rows] / share[rows].sum(), paths))
+        starts.append((equations.within(k), cloud[rows], paths))
+        shares.append(share[rows] / share[rows].sum())
 
     tests, starts = _single((equations.tests, starts))
+    everyone, *halves = (
+        [jnp.asarray(share, jnp.float32) for share in each]
+        for each in (shares, _half(shares, 0), _half(shares, 1))
+    )
 
-    def moments(theta: Float[Array, " P"], half: ArrayLike) -> Float[Array, " E"]:
+    def moments(theta: Float[Array, " P"], shares: _Shares) -> Float[Array, " E"]:
         each = theta.reshape(at.shape).astype(jnp.float32)
         means = [
-            mean_of_paths(
-                energy, tests, each[period], cloud, _of_half(share, half), float(duration), paths
-            )
-            for period, duration, (energy, cloud, share, paths) in zip(
-                periods, snapshots.durations, starts, strict=True
+            mean_of_paths(energy, tests, each[period], cloud, share, float(duration), paths)
+            for period, duration, share, (energy, cloud, paths) in zip(
+                periods, snapshots.durations, shares, starts, strict=True
             )
         ]
         return jnp.concatenate(means).astype(theta.dtype)
 
-    def bent(
+    def bend(
         theta: Float[Array, " P"],
+        shares: _Shares,
         level: Float[ArrayLike, " E"],
         slope: Float[ArrayLike, "E P"],
-        half: ArrayLike,
     ) -> Float[Array, " P"]:
         # g falls as the moments rise
-        departure = level + slope @ (theta - here) - moments(theta, half)
+        departure = level + slope @ (theta - here) - moments(theta, shares)
         return theta - pushed @ departure
 
     with double():
         here = jnp.asarray(at.ravel())
         level_of, slope_of = jax.jit(moments), jax.jit(jax.jacfwd(moments))
-        given = {half: (level_of(here, half), slope_of(here, half), half) for half in (_ALL, 0, 1)}
-        covariance = found.joint_inverse()
+
+        def around(shares: _Shares) -> tuple[_Shares, np.ndarray, np.ndarray]:
+            """What a bend on so many of the particles is made of."""
+            level, slope = (np.asarray(of(here, shares)) for of in (level_of, slope_of))
+            return shares, level, slope
+
         rng = np.random.default_rng(equations.seed)
         places = rng.multivariate_normal(at.ravel(), covariance, size=_PLACES)
         if equations.energy.internal:
-            last = at.shape[1] - 1
-            places[:, last :: at.shape[1]] = np.abs(places[:, last :: at.shape[1]])
-        seen = jax.jit(lambda *rest: jax.lax.map(lambda theta: bent(theta, *rest), places))
-        one, other = (np.asarray(seen(*given[half])) for half in (0, 1))
-    # half of their difference is what the mean of both is off by
-    noise = 0.5 * (one - other) / np.sqrt(np.diag(covariance))
-    if np.median(np.sqrt(np.mean(noise**2, axis=1))) > _NOISY:
-        return None
-    level, slope, _ = map(np.asarray, given[_ALL])
-    return lambda theta: bent(theta, level, slope, _ALL)
+            betas = places.reshape(-1, *at.shape)[..., -1]
+            betas[:] = np.abs(betas)
+        seen = jax.jit(lambda *made: jax.lax.map(lambda theta: bend(theta, *made), places))
+        one, other = (np.asarray(seen(*around(half))) for half in halves)
+        # half of their difference is what the mean of both is off by
+        noise = 0.5 * (one - other) / np.sqrt(np.diag(covariance))
+        if np.median(np.sqrt(np.mean(noise**2, axis=1))) > _NOISY:
+            return None
+        made = around(everyone)
+    return lambda theta: bend(theta, *made)
 
 
-def _of_half(share: Float[Array, " n"], half: ArrayLike) -> Float[Array, " n"]:
-    """Weights of every other particle, or of all."""
-    counted = (half == _ALL) | (jnp.arange(len(share)) % 2 == half)
-    kept = jnp.where(counted, share, 0.0)
-    return kept / kept.sum()
+def _half(shares: Sequence[Float[np.ndarray, " _"]], first: int) -> list[Float[np.ndarray, " _"]]:
+    """Weights of every other particle only."""
+    kept = [np.where(np.arange(len(share)) % 2 == first, share, 0.0) for share in shares]
+    return [share / share.sum() for share in kept]
 
 
 def _single(tree: _Tree) -> _Tree:

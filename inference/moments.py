@@ -105,11 +105,12 @@ def solved(search: Search) -> LinearProblem:
     moments, static = search.moments, max(search.equations.period_of) == 0
     if moments.form == "flow" and moments.near and static and not search.wanders:
         found = search.nearby()
-    farther = None if found is None else search.instead_of(found)
-    if found is not None and farther is None:
-        search = replace(search, moments=replace(moments, form="symmetric"))
+    if found is None:
+        found = search.far() if moments.form == "flow" else search.corrected()
+    elif (farther := search.instead_of(found)) is not None:
+        found = farther
     else:
-        found = farther or (search.far() if moments.form == "flow" else search.corrected())
+        search = replace(search, moments=replace(moments, form="symmetric"))
     problem, plain, resolution = found.problem, search.plain, found.resolution
     simulated = search.moments.form != "weak"
     faint = search.noise_share if not simulated and search.trading and not search.wanders else None

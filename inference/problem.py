@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Array, Float
 
-from bayesjko.inference.conditioning import Noise
+from bayesjko.inference.conditioning import Conditioned, Noise
 from bayesjko.models.data import Snapshots
 from bayesjko.models.energies import LinearEnergy
 from bayesjko.models.errors import UnsettledError
@@ -113,6 +113,16 @@ class OwnNoise:
     beta_scale: float
 
 
+@runtime_checkable
+class Bending(Protocol):
+    """How a problem departs from a linear one around an estimate; None where nobody knows."""
+
+    def __call__(
+        self, found: Conditioned, *, kept: Float[np.ndarray, "P P"] | None = None
+    ) -> Callable[[Array], Array] | None:
+        """Of the part of the estimating function that is kept, all of it if not given."""
+
+
 @dataclass(frozen=True, eq=False)
 class LinearProblem:
     """A quadratic log-likelihood −½SSE(θ)/s² of a linear energy's coefficients.
@@ -145,8 +155,7 @@ class LinearProblem:
         own_noise: of the estimating function's slope and weight, in θ, where they have any.
         faint: what share of its information on a β that other terms balance is the noise of its
             slope, where that is not taken off.
-        bending: how it departs from one around the conjugate estimate, for methods that can see it;
-            of that estimate, None where nobody knows.
+        bending: how it departs from one around the conjugate estimate, for methods that can see it.
     """
 
     energy: LinearEnergy
@@ -166,7 +175,7 @@ class LinearProblem:
     ridge: Float[np.ndarray, " K"] | None = None
     own_noise: OwnNoise | None = None
     faint: Callable[[], float] | None = None
-    bending: Callable[..., Callable[[Array], Array] | None] | None = None
+    bending: Bending | None = None
 
 
 def unsettled() -> UnsettledError:

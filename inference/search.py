@@ -40,9 +40,9 @@ _AS_LOOKED_AT = 0.5  # standard deviations of forces, rms, within which paths ne
 _SCOUTS = 2  # copies of each path, to see where a search leads
 _PATIENCE = 4  # with them: times as many rounds, while steps are taken
 _APART = 3.0  # standard deviations of forces, rms, from which another solution is another one
-_OTHER = 1.0  # likewise, from which an end that fits better is taken for one that hardly fits
-_UNLIKELY = 0.1  # p-value below which it hardly does
 _BACK = 1.0 / 3.0  # of that: from there a second search ends where the first one has
+_OTHER = 1.0  # such deviations, from which an end that fits better is taken for a poor one
+_UNLIKELY = 0.1  # p-value of a poor one
 
 _Linearise = Callable[[Float[np.ndarray, "period K"]], Linearised]
 _Watch = Callable[[Float[np.ndarray, "period K"], Conditioned], bool]
